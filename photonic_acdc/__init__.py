@@ -1,0 +1,62 @@
+"""Optical linear layers: train them, run them on simulated benches of real devices, see which device causes which error.
+
+Names load on first use; ``simulators`` holds the devices and knows nothing of this package.
+
+>>> import photonic_acdc as pa, simulators as sim
+>>> layer = pa.layers.AFDF(64, stages=2, shape=(8, 8))
+>>> optic = pa.to_optical(layer, sim.reference_bench(modes=(8, 8)))
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+_WHERE = {
+    "InputError": "simulators.errors",
+    "OpticalCascade": "photonic_acdc.optical",
+    "cascades": "photonic_acdc.optical",
+    "load_tensors": "photonic_acdc.storage",
+    "measure_light": "photonic_acdc.optical",
+    "noise": "photonic_acdc.optical",
+    "over_realisations": "photonic_acdc.optical",
+    "rebind": "photonic_acdc.optical",
+    "run": "photonic_acdc.runs",
+    "save_tensors": "photonic_acdc.storage",
+    "set_input_range": "photonic_acdc.optical",
+    "to_optical": "photonic_acdc.optical",
+    "train": "photonic_acdc.training",
+}
+_PACKAGES = ("analysis", "data", "layers", "layout", "plots", "transforms")
+
+__version__ = "0.1.0"
+__all__ = sorted([*_WHERE, *_PACKAGES])  # pyright: ignore[reportUnsupportedDunderAll]
+
+if TYPE_CHECKING:
+    from photonic_acdc import analysis, data, layers, layout, plots, transforms
+    from photonic_acdc.optical import (
+        OpticalCascade,
+        cascades,
+        measure_light,
+        noise,
+        over_realisations,
+        rebind,
+        set_input_range,
+        to_optical,
+    )
+    from photonic_acdc.runs import run
+    from photonic_acdc.storage import load_tensors, save_tensors
+    from photonic_acdc.training import train
+    from simulators.errors import InputError
+
+
+def __getattr__(name: str):
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    if name in _PACKAGES:
+        return importlib.import_module(f"photonic_acdc.{name}")
+    raise AttributeError(f"module 'photonic_acdc' has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,28 @@
+"""A layer bound to a bench: encoding, masks → commands, simulator, readout; and the noise switch.
+
+| file | holds |
+|---|---|
+| ``cascade`` | :class:`OpticalCascade`, the module |
+| ``masks`` | what it trains: physical masks (native) or the layer's own (exact) |
+| ``convert`` | :func:`to_optical`, :func:`rebind`: put a model on a bench, or on another one |
+| ``noise`` | the switch ``off | mean | frozen | sample`` |
+| ``light`` | how much light arrives |
+"""
+
+from photonic_acdc.optical.cascade import OpticalCascade
+from photonic_acdc.optical.convert import cascades, rebind, set_input_range, to_optical
+from photonic_acdc.optical.light import LightMeter, measure_light
+from photonic_acdc.optical.noise import Noise, noise, over_realisations
+
+__all__ = [
+    "LightMeter",
+    "Noise",
+    "OpticalCascade",
+    "cascades",
+    "measure_light",
+    "noise",
+    "over_realisations",
+    "rebind",
+    "set_input_range",
+    "to_optical",
+]

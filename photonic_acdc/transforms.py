@@ -1,0 +1,92 @@
+r"""Orthonormal Fourier and cosine transforms on the last axes, differentiable, any length.
+
+The cosine transform of length N is one real FFT of length N (Makhoul, IEEE Trans. ASSP 28, 27 (1980)): with
+v = x[0, 2, 4, …, 5, 3, 1] and V = rfft(v), :math:`C_k = s_k\,2\,\mathrm{Re}(w_k V_k)`,
+:math:`C_{N-k} = -s_k\,2\,\mathrm{Im}(w_k V_k)`, :math:`w_k = e^{-i\pi k/2N}`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor
+
+from simulators.errors import InputError
+
+
+def dft(x: Tensor, dims: int = 1) -> Tensor:
+    r"""Unitary DFT, :math:`X_k = N^{-1/2}\sum_n x_n e^{-2\pi i nk/N}`, over the last ``dims`` axes. Complex, same shape."""
+    return torch.fft.fftn(x, dim=tuple(range(-dims, 0)), norm="ortho")
+
+
+def idft(x: Tensor, dims: int = 1) -> Tensor:
+    """Inverse (and adjoint) of :func:`dft`."""
+    return torch.fft.ifftn(x, dim=tuple(range(-dims, 0)), norm="ortho")
+
+
+def dct(x: Tensor) -> Tensor:
+    r"""Orthonormal DCT-II over the last axis.
+
+    .. math:: C_k = s_k \sum_n x_n \cos\frac{\pi k (2n+1)}{2N}, \quad s_0 = \sqrt{1/N},\ s_k = \sqrt{2/N}
+
+    Args:
+        x: real, ``[..., N]``, any N ≥ 1.
+
+    Returns:
+        Real ``[..., N]``, dtype and device of ``x``.
+
+    Raises:
+        InputError: complex input.
+    """
+    _check_real(x, "dct")
+    n = x.shape[-1]
+    order, _, twiddle = _plan(n, x.dtype, x.device)
+    z = torch.fft.rfft(x[..., order], norm="ortho") * twiddle
+    top = (n - 1) // 2  # C_{N-k} for k = 1 … top are the imaginary parts
+    return torch.cat([z.real, -z.imag[..., 1 : top + 1].flip(-1)], dim=-1)
+
+
+def idct(c: Tensor) -> Tensor:
+    """Orthonormal DCT-III, inverse and transpose of :func:`dct`; arguments and errors alike."""
+    _check_real(c, "idct")
+    n = c.shape[-1]
+    _, inverse, twiddle = _plan(n, c.dtype, c.device)
+    half = n // 2 + 1
+    top = (n - 1) // 2
+    mirrored = torch.zeros_like(c[..., :half])
+    mirrored[..., 1 : top + 1] = c[..., n - top :].flip(-1)
+    if n % 2 == 0 and n > 1:
+        # C_{N/2} is its own mirror: the real bin V_{N/2} = w* (C - iC') with C' = C.
+        mirrored[..., n // 2] = c[..., n // 2]
+    z = torch.complex(c[..., :half], -mirrored) * (twiddle.conj() / _weight(n, c.dtype, c.device))
+    return torch.fft.irfft(z, n=n, norm="ortho")[..., inverse]
+
+
+def _check_real(x: Tensor, name: str) -> None:
+    if x.is_complex() or not x.is_floating_point():
+        raise InputError(f"{name}: input dtype", value=x.dtype, allowed="a real floating-point tensor")
+
+
+@functools.lru_cache(maxsize=64)
+def _plan(n: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Makhoul's order, its inverse, and the scaled twiddles s_k·√N·w_k for k = 0 … N//2."""
+    order = torch.cat([torch.arange(0, n, 2), torch.arange(1, n, 2).flip(0)])
+    inverse = torch.empty_like(order)
+    inverse[order] = torch.arange(n)
+    k = torch.arange(n // 2 + 1, dtype=torch.float64)
+    angle = -math.pi * k / (2 * n)
+    scale = torch.full_like(k, math.sqrt(2.0))
+    scale[0] = 1.0
+    twiddle = torch.complex(scale * angle.cos(), scale * angle.sin())
+    wide = torch.complex128 if dtype == torch.float64 else torch.complex64
+    return order.to(device), inverse.to(device), twiddle.to(wide).to(device)
+
+
+@functools.lru_cache(maxsize=64)
+def _weight(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Squared moduli of the twiddles: dividing their conjugate by it inverts them."""
+    weight = torch.full((n // 2 + 1,), 2.0, dtype=dtype, device=device)
+    weight[0] = 1.0
+    return weight

@@ -1,0 +1,58 @@
+"""The catalogue: one ``.toml`` a real device, every figure with its source and confidence.
+
+Most figures are second-hand or nominal: they are defaults to edit, not promises. A user's own file has the same form.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from simulators.devices.camera import Camera
+from simulators.devices.laser import Laser
+from simulators.devices.lens import Lens
+from simulators.devices.modulator import AmplitudeModulator, PhaseModulator
+from simulators.errors import InputError, nearest
+from simulators.spec import DeviceSpec, read_toml
+
+KINDS: dict[str, type[DeviceSpec]] = {
+    "laser": Laser,
+    "phase_modulator": PhaseModulator,
+    "amplitude_modulator": AmplitudeModulator,
+    "lens": Lens,
+    "camera": Camera,
+}
+
+
+def catalogue() -> tuple[str, ...]:
+    """The names of all devices that come with the package."""
+    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.toml")))
+
+
+@functools.cache
+def device_data(name: str) -> Mapping[str, Any]:
+    """The plain data of a device by its catalogue name, or of a user's own ``.toml`` file.
+
+    Raises:
+        InputError: an unknown name (with the nearest ones), or a file that cannot be read.
+    """
+    own = name.endswith(".toml")
+    if not own and name not in catalogue():
+        raise InputError(f"device {name!r} is not in the catalogue", allowed=nearest(name, catalogue()))
+    path = Path(name) if own else Path(__file__).parent / f"{name}.toml"
+    return {"name": path.stem, **read_toml(path)}
+
+
+def load_device(name: str) -> DeviceSpec:
+    """A device by its catalogue name, or from a user's own ``.toml`` file. Raises as :func:`device_data`."""
+    return device_from(device_data(name), file=name)
+
+
+def device_from(data: Mapping[str, Any], *, file: str | None = None) -> DeviceSpec:
+    """A device out of plain data with its ``kind``."""
+    kind = data.get("kind")
+    if kind not in KINDS:
+        raise InputError(f"{file or 'device'}: kind", value=repr(kind), allowed=", ".join(KINDS))
+    return KINDS[kind].from_dict(data, file=file)

@@ -1,0 +1,46 @@
+"""Periodic phase ripple of digitally driven panels."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+
+def flicker(phase: Tensor, depth: Tensor | float, cosine: float) -> Tensor:
+    r"""Phase of a rippling panel at one moment of its period, common to all pixels of the panel.
+
+    .. math:: \phi(\theta) = \phi_0 (1 + m \cos\theta)
+
+    A camera integrates many periods, so what it sees is the *intensity* averaged over θ, never the averaged field.
+
+    Args:
+        phase: φ₀ ≥ 0, the phase the pixel holds, rad.
+        depth: m, dimensionless, broadcastable.
+        cosine: cos θ of this moment, from :func:`flicker_nodes`.
+
+    Source: Lizana et al., Opt. Express 18 (2010). Not modelled: its dependence on the grey level beyond φ₀.
+    """
+    return phase * (1 + depth * cosine)
+
+
+def flicker_nodes(panels: int, count: int | None = None) -> tuple[tuple[float, ...], ...]:
+    r"""Moments whose intensities average to the time average, one cosine a panel and moment.
+
+    Node j of panel g: :math:`\cos(\pi g (j + 1/2) / n)`, g = 1, 2, …. For one panel this is Gauss–Chebyshev
+    quadrature, exact to degree 2n-1 in m·cos θ; for several, of unrelated frequencies, the cosines are orthogonal, so
+    all second-order terms are exact.
+
+    Args:
+        panels: independent panels.
+        count: n; at least ``panels + 1``, which is the default.
+
+    Returns:
+        n tuples of ``panels`` cosines; with no panel, one empty tuple.
+    """
+    if panels == 0:
+        return ((),)
+    count = max(count or 0, panels + 1)
+    return tuple(
+        tuple(math.cos(math.pi * g * (j + 0.5) / count) for g in range(1, panels + 1)) for j in range(count)
+    )

@@ -1,0 +1,48 @@
+"""Rounding to the levels a device can show, with the gradient of the unrounded value."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def straight_through(exact: Tensor, rounded: Tensor) -> Tensor:
+    """The value of ``rounded`` with the gradient of ``exact`` (Bengio et al., arXiv:1308.3432)."""
+    return exact + (rounded - exact).detach()
+
+
+def quantise(value: Tensor, step: Tensor | float) -> Tensor:
+    """Nearest multiple of ``step``, straight-through. Any shape; ``step`` in the value's unit, > 0."""
+    return straight_through(value, torch.round(value / step) * step)
+
+
+def quantise_phase(phase: Tensor, bits: int, stroke: Tensor | float) -> Tensor:
+    r"""Nearest of the phase levels of a panel, on the circle.
+
+    .. math:: \phi_g = g\,S/2^b, \quad g = 0 \dots 2^b - 1, \quad \phi_g < 2\pi
+
+    A stroke S ≥ 2π reaches every phase; of a shorter one the nearest end is taken, measured on the circle. Uniform
+    levels over 2π keep the Strehl ratio sinc²(2^-b).
+
+    Args:
+        phase: rad, any shape; wrapped into [0, 2π).
+        bits: grey levels are 2^bits.
+        stroke: phase of the grey level after the last one, rad, broadcastable.
+
+    Returns:
+        The shown phase in [0, 2π), gradient 1 (the circular straight-through).
+
+    Source: Goodman and Silvestri, IBM J. Res. Dev. 14, 478 (1970).
+    """
+    turn = 2 * math.pi
+    phase = torch.remainder(phase, turn)
+    step = torch.as_tensor(stroke, dtype=phase.dtype, device=phase.device) / 2**bits
+    # Grey levels below a full turn; a level at 2π is level 0 again.
+    top = torch.clamp(torch.ceil(turn / step - 1e-9) - 1, max=2**bits - 1)
+    level = torch.round(phase / step)
+    last = top * step
+    # Above the last level, zero may be nearer, going round.
+    beyond = torch.where(turn - phase < phase - last, torch.zeros_like(phase), last)
+    return straight_through(phase, torch.where(level > top, beyond, level * step))

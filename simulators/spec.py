@@ -1,0 +1,308 @@
+"""Frozen specs: what a thing is, checked once at the edge, in SI floats ever after.
+
+A spec is a pydantic model that cannot be changed, hashed and pickled at will. Its figures are annotated with unit
+types (:data:`Length`, :data:`Time`, …): a file must write them with a unit (``"8 um"``), Python may pass SI floats.
+Every figure of a device may carry where it comes from: ``{ value = "8 um", source = "…", confidence = "datasheet" }``.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from simulators.errors import InputError, nearest
+
+Confidence = Literal["datasheet", "secondary", "nominal", "measured", "user"]
+
+
+# --- units -----------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _registry():
+    import pint  # 0.3 s: only when a string with a unit is read
+
+    registry = pint.UnitRegistry(cache_folder=None)
+    registry.define("pixel = [] = px")  # pint's own px is a length, 1/96 inch
+    registry.define("electron_count = [] = electrons")
+    return registry
+
+
+@functools.cache
+def parse_quantity(text: str, unit: str) -> float:
+    """The SI value of ``text`` (``"8 um"``) in ``unit`` (``"m"``).
+
+    Raises:
+        PydanticCustomError: no unit, an unknown unit, or one of another dimension.
+    """
+    import pint
+
+    registry = _registry()
+    try:
+        quantity = registry.parse_expression(text)
+    except Exception as error:  # pint raises tokenizer, syntax and its own errors alike
+        raise PydanticCustomError("unit", "{text} cannot be read as a quantity", {"text": repr(text)}) from error
+    if not isinstance(quantity, registry.Quantity):
+        if unit:
+            raise PydanticCustomError("unit", "{text} has no unit", {"text": repr(text)})
+        return float(quantity)
+    try:
+        return float(quantity.to(unit or "dimensionless").magnitude)
+    except pint.DimensionalityError as error:
+        raise PydanticCustomError(
+            "unit",
+            "{text} has dimension {dimension}",
+            {"text": repr(text), "dimension": str(quantity.dimensionality)},
+        ) from error
+
+
+def _reader(unit: str, example: str):
+    def read(value: Any, info: ValidationInfo) -> Any:
+        allowed = f"a number with a unit, such as {example!r}"
+        if isinstance(value, str):
+            try:
+                value = parse_quantity(value, unit)
+            except PydanticCustomError as error:
+                raise PydanticCustomError(
+                    "unit", "{why}; allowed: {allowed}", {"why": error.message(), "allowed": allowed}
+                ) from error
+        elif unit and not isinstance(value, bool) and isinstance(value, (int, float)) and _from_file(info):
+            raise PydanticCustomError(
+                "unit", "{value} has no unit; allowed: {allowed}", {"value": repr(value), "allowed": allowed}
+            )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise PydanticCustomError("finite", "{value} is not finite", {"value": repr(value)})
+        return value
+
+    return read
+
+
+def _from_file(info: ValidationInfo) -> bool:
+    return bool(info.context and info.context.get("file"))
+
+
+def _unit(unit: str, example: str) -> BeforeValidator:
+    return BeforeValidator(_reader(unit, example))
+
+
+Length = Annotated[float, _unit("m", "8 um"), Field(gt=0)]  #: metres, positive
+Time = Annotated[float, _unit("s", "10 ms"), Field(gt=0)]  #: seconds, positive
+Frequency = Annotated[float, _unit("Hz", "60 Hz"), Field(gt=0)]  #: hertz, positive
+Rate = Annotated[float, _unit("1/s", "5 / s"), Field(ge=0)]  #: events a second, not negative
+Angle = Annotated[float, _unit("rad", "0.1 rad"), Field(ge=0)]  #: radians, not negative
+Power = Annotated[float, _unit("W", "1 mW"), Field(gt=0)]  #: watts, positive
+Number = Annotated[float, _unit("", "0.5")]  #: dimensionless, finite
+Fraction = Annotated[float, _unit("", "0.95"), Field(ge=0, le=1)]  #: dimensionless, 0 to 1
+NonNegative = Annotated[float, _unit("", "0.01"), Field(ge=0)]  #: dimensionless, not negative
+Positive = Annotated[float, _unit("", "200"), Field(gt=0)]  #: dimensionless, positive
+
+
+# --- specs -----------------------------------------------------------------------------------------------------------
+
+
+class _SpecMeta(type(BaseModel)):
+    """Turns pydantic's list of errors into one :class:`InputError` where a spec is built in Python."""
+
+    def __call__(cls, *args: Any, **kwargs: Any):
+        try:
+            return super().__call__(*args, **kwargs)
+        except ValidationError as error:
+            raise describe(error, cls.__name__) from None
+
+
+class Spec(BaseModel, metaclass=_SpecMeta):
+    """Base of every spec: frozen, hashable, picklable, unknown keys refused with the nearest known one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            for key in data:
+                if key not in cls.model_fields:
+                    raise PydanticCustomError(
+                        "key",
+                        "unknown key {key}; {hint}",
+                        {"key": repr(key), "hint": nearest(str(key), cls.model_fields)},
+                    )
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, file: str | None = None) -> Self:
+        """Build from plain data, as read from a file.
+
+        Args:
+            data: nested mappings.
+            file: name to speak of in errors; with it, a dimensional figure without a unit is refused.
+
+        Raises:
+            InputError: anything the spec does not allow, naming file, key, value and what is allowed.
+        """
+        try:
+            return cls.model_validate(data, context={"file": file})
+        except ValidationError as error:
+            raise describe(error, file or cls.__name__) from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a TOML file. Raises :class:`InputError` as :meth:`from_dict`, and where there is no such file."""
+        return cls.from_dict(read_toml(path), file=str(path))
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, checked as anew."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**{**fields, **changes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested data: SI floats, no None, round-trips through the constructor."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class Provenance(Spec):
+    """Where one figure of a device comes from and how far to trust it."""
+
+    figure: str
+    source: str
+    confidence: Confidence
+
+
+class DeviceSpec(Spec):
+    """A data sheet: figures, each with its source and confidence."""
+
+    name: str
+    vendor: str | None = None
+    notes: str | None = None
+    wavelength_range: tuple[Length, Length] | None = None  #: m, where the device may be used; None: anywhere
+    provenance: tuple[Provenance, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_provenance(cls, data: Any) -> Any:
+        """Split ``{value, source, confidence}`` into the figure and its provenance."""
+        if not isinstance(data, Mapping):
+            return data
+        figures, provenance = {}, list(data.get("provenance", ()))
+        for key, entry in data.items():
+            if isinstance(entry, Mapping) and "value" in entry:
+                extra = set(entry) - {"value", "source", "confidence"}
+                if extra or not {"source", "confidence"} <= set(entry):
+                    raise PydanticCustomError(
+                        "provenance",
+                        "figure {key} needs exactly value, source and confidence; it has {has}",
+                        {"key": repr(key), "has": ", ".join(sorted(entry))},
+                    )
+                figures[key] = entry["value"]
+                provenance.append(
+                    {"figure": key, "source": entry["source"], "confidence": entry["confidence"]}
+                )
+            else:
+                figures[key] = entry
+        if provenance:
+            figures["provenance"] = tuple(provenance)
+        return figures
+
+    @model_validator(mode="after")
+    def _ordered_range(self) -> Self:
+        if self.wavelength_range and self.wavelength_range[0] >= self.wavelength_range[1]:
+            raise PydanticCustomError("range", "wavelength_range must run from the shorter to the longer", {})
+        return self
+
+    def source_of(self, figure: str) -> Provenance:
+        """The provenance of one figure; a figure given by the user says so."""
+        for entry in self.provenance:
+            if entry.figure == figure:
+                return entry
+        return Provenance(figure=figure, source="given by the user", confidence="user")
+
+    def check_wavelength(self, wavelength: float, role: str) -> None:
+        """Raise :class:`InputError` where the device does not work at ``wavelength`` (m)."""
+        if self.wavelength_range is None:
+            return
+        low, high = self.wavelength_range
+        if not low <= wavelength <= high:
+            raise InputError(
+                f"{role} ({self.name}) at the source's wavelength",
+                value=f"{wavelength * 1e9:.1f} nm",
+                allowed=f"{low * 1e9:.0f} to {high * 1e9:.0f} nm",
+                remedy="another device, or a source within this range",
+            )
+
+
+# --- reading and complaining -----------------------------------------------------------------------------------------
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The contents of a TOML file, or an :class:`InputError` that says where it cannot be read."""
+    path = Path(path)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"file {path}", value=error.strerror or str(error), allowed="a readable TOML file"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"file {path}", value=str(error), allowed="valid TOML") from None
+
+
+def describe(error: ValidationError, where: str) -> InputError:
+    """One sentence out of pydantic's error list: the first problem in full, the others by their keys."""
+    problems = error.errors(include_url=False)
+    first, others = problems[0], problems[1:]
+    key = _dotted(first["loc"])
+    message = _wording(first)
+    if others:
+        also = sorted({_dotted(problem["loc"]) for problem in others} - {key})
+        if also:
+            message += f" (and also wrong: {', '.join(also)})"
+    return InputError(f"{where}: {key}: {message}" if key else f"{where}: {message}")
+
+
+_PHRASES = {
+    "greater_than": "greater than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "literal_error": "{expected}",
+    "missing": None,
+}
+
+
+def _wording(problem: Any) -> str:
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind == "missing":
+        return "missing; it must be given"
+    if kind in _PHRASES:
+        return f"got {problem['input']!r}; allowed: {_PHRASES[kind].format(**context)}"
+    if kind in ("unit", "finite"):
+        return f"got {problem['msg']}"
+    if kind in ("key", "provenance", "range", "value_error"):
+        return problem["msg"].removeprefix("Value error, ")
+    return f"got {problem['input']!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
+    return text
+
+
+def choices(literal: Any) -> tuple[str, ...]:
+    """The values of a ``Literal`` type."""
+    return get_args(literal)
