@@ -6,7 +6,6 @@ Ripple of the panels is averaged as intensity, in every frame.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -65,25 +64,23 @@ class Readout:
         mean = self._mean.to(field)
         return torch.einsum("...yaxb,a,b->...yx", self._per_mode(field), mean, mean)
 
-    def exposures(self, fields: Sequence[Tensor], state: State) -> Tensor:
-        """Expected photons of every frame, averaged over the moments ``fields``: ``[R, B, frames, y, x]``."""
-        light = sum(self.photons(field) for field in fields) / len(fields)
-        assert isinstance(light, Tensor)
+    def exposures(self, fields: Tensor, state: State) -> Tensor:
+        """Expected photons of every frame, averaged over the moments: ``[Q, R, B, …]`` → ``[R, B, frames, y, x]``."""
+        light = self.photons(fields).mean(0)
         if self.kind == "intensity":
             return light[:, :, None]
         reference = pixelwise(self._camera.read_base(state, "reference")).to(light)
-        seen = sum(self.projection(field) for field in fields) / len(fields)
-        assert isinstance(seen, Tensor)
+        seen = self.projection(fields).mean(0)
         beat = 2 * torch.sqrt(reference)
         steady = light + reference * self.bench.detector.window**2
         terms = (seen.real, seen.imag, -seen.real, -seen.imag)
         return torch.stack([steady + beat * term for term in terms], dim=2)
 
-    def frames(self, fields: Sequence[Tensor], state: State, shots: Shots | None = None) -> Tensor:
+    def frames(self, fields: Tensor, state: State, shots: Shots | None = None) -> Tensor:
         """What the camera delivers, ``[R, B, frames, y, x]``: digital numbers, or electrons without a converter.
 
         Args:
-            fields: at the detector, one a moment of the ripple, ``[R, B, y·q, x·q]`` in √photons.
+            fields: at the detector, at every moment of the ripple, ``[Q, R, B, y·q, x·q]`` in √photons.
             state: figures and draws.
             shots: source of the noise; None: the expected frames.
         """

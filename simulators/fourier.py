@@ -125,8 +125,29 @@ def window_mean(order: int, window: float) -> Tensor:
 
 
 def along_axes(matrix_y: Tensor, field: Tensor, matrix_x: Tensor) -> Tensor:
-    """``W_y X W_xᵀ`` on the last two axes: twice as fast as one einsum, and six times as its naive form."""
-    return matrix_y @ field @ matrix_x.mT
+    """``W_y X W_xᵀ`` on the last two axes.
+
+    One matrix product over all rows of a realisation: small complex matrices in a batched product are looped over one
+    by one, which is ten times slower.
+
+    Args:
+        matrix_y: ``[R or 1, 1, out_y, in_y]`` or ``[out_y, in_y]``.
+        field: ``[..., R or 1, B, in_y, in_x]``.
+        matrix_x: as ``matrix_y``, of the other axis.
+
+    Returns:
+        ``[..., R, B, out_y, out_x]``.
+    """
+    return _along_last(_along_last(field, matrix_x).mT, matrix_y).mT
+
+
+def _along_last(field: Tensor, matrix: Tensor) -> Tensor:
+    rows, n = field.shape[:-1], field.shape[-1]
+    if matrix.ndim == 2 or matrix.shape[0] == 1:
+        # Flattened by hand: torch falls back to the batched product where a view would do less well.
+        plain = matrix.reshape(matrix.shape[-2:])
+        return (field.reshape(-1, n) @ plain.mT).reshape(*rows, -1)
+    return (field.flatten(-3, -2) @ matrix[:, 0].mT).unflatten(-2, rows[-2:])
 
 
 def _phasor(phase: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from simulators.bench import Bench
+from simulators.effects import flicker_nodes
 from simulators.fourier import along_axes, centred_dft
 from simulators.random import Shots, State
 from simulators.simulator import Command, Probe, check_commands, dense_matrix, unit_light
@@ -20,11 +21,11 @@ class Ideal:
     """
 
     order = 1
-    moments: tuple[tuple[float, ...] | None, ...] = (None,)
 
     def __init__(self, bench: Bench, stages: int):
         self.bench, self.stages = bench, stages
         self.command_shapes = (bench.modes,) * (2 * stages)
+        self.moments = flicker_nodes(0)
 
     def illuminate(self, values: Tensor, state: State, *, shots: Shots | None = None) -> Tensor:
         """``values`` on the laser's light, without the effects of a device, real or complex as they are."""
@@ -36,7 +37,7 @@ class Ideal:
         field: Tensor,
         state: State,
         *,
-        moment: tuple[float, ...] | None = None,
+        moments: Tensor | None = None,
         probe: Probe | None = None,
     ) -> Tensor:
         """The field at the detector, ``[R, B, y, x]``."""
@@ -49,10 +50,11 @@ class Ideal:
             field = along_axes(lens_y, field, lens_x)
         if probe is not None:
             probe("detector", field)
-        return field
+        # Nothing ripples here: all moments are alike.
+        return field if moments is None else field[None]
 
     def adjoint(
-        self, commands: Sequence[Command], field: Tensor, state: State, *, moment: tuple[float, ...] | None = None
+        self, commands: Sequence[Command], field: Tensor, state: State, *, moments: Tensor | None = None
     ) -> Tensor:
         """Conjugate transpose of :meth:`__call__`."""
         check_commands(commands, self.command_shapes)
@@ -62,10 +64,10 @@ class Ideal:
         return field
 
     def matrix(
-        self, commands: Sequence[Command], state: State, *, moment: tuple[float, ...] | None = None
+        self, commands: Sequence[Command], state: State, *, moments: Tensor | None = None
     ) -> Tensor:
         """Dense ``[1, N, N]``."""
-        return dense_matrix(self, commands, state, moment)
+        return dense_matrix(self, commands, state, moments)
 
     def _lens(self, like: Tensor) -> tuple[Tensor, Tensor]:
         y, x = self.bench.modes

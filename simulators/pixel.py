@@ -48,10 +48,8 @@ class Pixel:
         self.command_shapes = bench.command_shapes * stages
         panels = bench.rippling_panels(stages)
         self._panel = {address: i for i, address in enumerate(panels)}
-        self.moments: tuple[tuple[float, ...] | None, ...] = (
-            effects.flicker_nodes(len(panels), flicker_nodes) if panels else (None,)
-        )
-        self._kernels: dict[tuple, Tensor] = {}
+        self.moments = effects.flicker_nodes(len(panels), flicker_nodes)
+        self._last: dict[tuple, tuple[Tensor, Tensor]] = {}
 
     # --- the cascade ----------------------------------------------------------------------------------------------
 
@@ -65,13 +63,14 @@ class Pixel:
         field: Tensor,
         state: State,
         *,
-        moment: tuple[float, ...] | None = None,
+        moments: Tensor | None = None,
         probe: Probe | None = None,
     ) -> Tensor:
-        """The field at the detector, ``[R, B, y·q, x·q]``. See :class:`simulators.simulator.Simulator`."""
+        """The field at the detector, ``[(Q,) R, B, y·q, x·q]``. See :class:`simulators.simulator.Simulator`."""
         check_commands(commands, self.command_shapes)
-        masks = self.transmissions(commands, state, moment)
+        masks = self.transmissions(commands, state, moments)
         lenses = self._lenses(state, field.dtype, field.device)
+        field = field if moments is None else field[None]
         for s in range(self.stages):
             for i in (0, 1):
                 if s == 0 and i == 0:
@@ -90,11 +89,11 @@ class Pixel:
         return field
 
     def adjoint(
-        self, commands: Sequence[Command], field: Tensor, state: State, *, moment: tuple[float, ...] | None = None
+        self, commands: Sequence[Command], field: Tensor, state: State, *, moments: Tensor | None = None
     ) -> Tensor:
-        """Conjugate transpose: from a field at the detector back to mode amplitudes ``[R, B, y, x]``."""
+        """Conjugate transpose: from a field at the detector back to mode amplitudes ``[(Q,) R, B, y, x]``."""
         check_commands(commands, self.command_shapes)
-        masks = self.transmissions(commands, state, moment)
+        masks = self.transmissions(commands, state, moments)
         lenses = self._lenses(state, field.dtype, field.device)
         for s in reversed(range(self.stages)):
             for i in (1, 0):
@@ -108,27 +107,27 @@ class Pixel:
         return field
 
     def matrix(
-        self, commands: Sequence[Command], state: State, *, moment: tuple[float, ...] | None = None
+        self, commands: Sequence[Command], state: State, *, moments: Tensor | None = None
     ) -> Tensor:
-        """Dense ``[R, N·q², N]``: mode amplitudes in, Legendre amplitudes at the detector out."""
-        return dense_matrix(self, commands, state, moment)
+        """Dense ``[(Q,) R, N·q², N]``: mode amplitudes in, Legendre amplitudes at the detector out."""
+        return dense_matrix(self, commands, state, moments)
 
     # --- masks and lenses -----------------------------------------------------------------------------------------
 
     def transmissions(
-        self, commands: Sequence[Command], state: State, moment: tuple[float, ...] | None = None
+        self, commands: Sequence[Command], state: State, moments: Tensor | None = None
     ) -> list[Tensor]:
-        """What the masks show, complex ``[R or 1, 1, y, x]`` each, in the order of the light."""
+        """What the masks show, complex ``[(Q,) R or 1, 1, y, x]`` each, in the order of the light."""
         return [
-            self._mask(f"stage[{j // 2}].mask[{j % 2}]", command, state, moment)
+            self._mask(f"stage[{j // 2}].mask[{j % 2}]", command, state, moments)
             for j, command in enumerate(commands)
         ]
 
     def _mask(
-        self, address: str, command: Command, state: State, moment: tuple[float, ...] | None
+        self, address: str, command: Command, state: State, moments: Tensor | None
     ) -> Tensor:
         element = self._elements[address]
-        shown = show_phase(element, command.phase, state, cosine=self._cosine(element, moment))
+        shown = show_phase(element, command.phase, state, cosines=self._cosines(element, moments))
         while shown.ndim < 4:
             shown = shown[None]
         if command.amplitude is not None:
@@ -139,41 +138,41 @@ class Pixel:
         relay = self._elements.get(f"{address}.relay")
         return shown if relay is None else lossy(relay, shown, state)
 
-    def _cosine(self, element: Element, moment: tuple[float, ...] | None) -> float | None:
-        if moment is None:
+    def _cosines(self, element: Element, moments: Tensor | None) -> Tensor | None:
+        """Of the panel this element is a zone of, ``[Q, 1, 1, 1, 1]``; None where it does not ripple."""
+        if moments is None or not element.has("flicker"):
             return None
-        for link in element.links:
-            if link.name == "flicker":
-                return moment[self._panel[element.home(link)]]
-        return None
+        link = next(link for link in element.links if link.name == "flicker")
+        return moments[:, self._panel[element.home(link)], None, None, None, None]
 
     def _lenses(self, state: State, dtype: torch.dtype, device: torch.device) -> list[tuple[Tensor, Tensor]]:
         """(y, x) matrices of every lens, ``[R or 1, 1, out, in]`` each."""
-        fourier = self.bench.fourier_pixels
-        found = []
-        for j in range(2 * self.stages):
-            scale = self._elements[f"stage[{j // 2}].lens[{j % 2}]"].read_base(state, "scale")
-            total = scale.to(device).double() * self.bench.scales[j % 2]
-            axes = []
-            for modes, pixels in zip(self.bench.modes, fourier, strict=True):
-                # The kernel is symmetric, so a lens towards the modes is the transpose of one towards the panel.
-                matrix = axes[0] if axes and self.bench.modes[0] == self.bench.modes[1] else None
-                if matrix is None:
-                    matrix = self._kernel(modes, pixels, total, dtype)
-                    matrix = matrix.mT if j % 2 else matrix
-                axes.append(matrix)
-            found.append((axes[0], axes[1]))
-        return found
+        scales = torch.stack(
+            torch.broadcast_tensors(
+                *(
+                    self._elements[f"stage[{j // 2}].lens[{j % 2}]"].read_base(state, "scale").to(device).double()
+                    * self.bench.scales[j % 2]
+                    for j in range(2 * self.stages)
+                )
+            )
+        )
+        y, x = (
+            self._kernels(modes, pixels, scales, dtype)
+            for modes, pixels in zip(self.bench.modes, self.bench.fourier_pixels, strict=True)
+        )
+        # The kernel is symmetric, so a lens towards the modes is the transpose of one towards the panel.
+        return [(y[j].mT, x[j].mT) if j % 2 else (y[j], x[j]) for j in range(2 * self.stages)]
 
-    def _kernel(self, modes: int, pixels: int, scale: Tensor, dtype: torch.dtype) -> Tensor:
-        plain = scale.numel() == 1 and not scale.requires_grad
-        key = (modes, scale.item(), dtype, scale.device) if plain else None
-        if key is not None and key in self._kernels:
-            return self._kernels[key]
-        matrix = lens_matrix(modes, pixels, scale, order_in=self.order, order_out=self.order).to(dtype)
-        if key is not None and len(self._kernels) < 8:
-            self._kernels[key] = matrix
-        return matrix
+    def _kernels(self, modes: int, pixels: int, scales: Tensor, dtype: torch.dtype) -> Tensor:
+        """Lens matrices from modes to panel for ``scales [lenses, R or 1, 1]``; the last ones are kept."""
+        key = (modes, dtype, scales.device)
+        last = self._last.get(key)
+        if last is not None and torch.equal(last[0], scales):
+            return last[1]
+        matrices = lens_matrix(modes, pixels, scales, order_in=self.order, order_out=self.order).to(dtype)
+        if not matrices.requires_grad:
+            self._last[key] = (scales, matrices)
+        return matrices
 
     def _spread(self, mask: Tensor) -> Tensor:
         """One value a pixel for each of its q modes an axis."""

@@ -44,13 +44,16 @@ class Simulator(Protocol):
 
     Fields into a simulator are mode amplitudes ``[R or 1, B, y, x]`` in √photons, out of it ``[R, B, y·q, x·q]`` with q
     orthonormal functions a mode and axis (q = :attr:`order`), so that |·|² summed over a mode is its photons.
+
+    ``moments`` are cosines ``[Q, panels]`` of the ripple of each panel (:attr:`moments` has those to average over); the
+    result then has a leading axis Q, or 1 where nothing ripples. None: every ripple at its mean, and no such axis.
     """
 
     bench: Bench
     stages: int
     order: int
     command_shapes: tuple[tuple[int, int], ...]
-    moments: tuple[tuple[float, ...] | None, ...]
+    moments: Tensor
 
     def __call__(
         self,
@@ -58,22 +61,22 @@ class Simulator(Protocol):
         field: Tensor,
         state: State,
         *,
-        moment: tuple[float, ...] | None = None,
+        moments: Tensor | None = None,
         probe: Probe | None = None,
     ) -> Tensor:
-        """The field at the detector. ``moment``: cosines of the ripple of each panel; None: at its mean."""
+        """The field at the detector."""
         ...
 
     def adjoint(
-        self, commands: Sequence[Command], field: Tensor, state: State, *, moment: tuple[float, ...] | None = None
+        self, commands: Sequence[Command], field: Tensor, state: State, *, moments: Tensor | None = None
     ) -> Tensor:
         """The adjoint (not the inverse) of :meth:`__call__` in ``field``."""
         ...
 
     def matrix(
-        self, commands: Sequence[Command], state: State, *, moment: tuple[float, ...] | None = None
+        self, commands: Sequence[Command], state: State, *, moments: Tensor | None = None
     ) -> Tensor:
-        """Dense ``[R, out, in]`` of :meth:`__call__`."""
+        """Dense ``[(Q,) R, out, in]`` of :meth:`__call__`."""
         ...
 
     def illuminate(self, values: Tensor, state: State, *, shots: Shots | None = None) -> Tensor:
@@ -81,13 +84,15 @@ class Simulator(Protocol):
         ...
 
 
-def dense_matrix(simulator: Simulator, commands: Sequence[Command], state: State, moment) -> Tensor:
-    """``[R, out, in]`` by sending every basis vector through."""
+def dense_matrix(
+    simulator: Simulator, commands: Sequence[Command], state: State, moments: Tensor | None
+) -> Tensor:
+    """``[(Q,) R, out, in]`` by sending every basis vector through."""
     y, x = simulator.bench.modes
     reference = commands[0].phase
     dtype = torch.complex64 if reference.dtype == torch.float32 else torch.complex128
     basis = torch.eye(y * x, dtype=dtype, device=reference.device).reshape(1, y * x, y, x)
-    return simulator(commands, basis, state, moment=moment).flatten(-2).mT
+    return simulator(commands, basis, state, moments=moments).flatten(-2).mT
 
 
 def check_commands(commands: Sequence[Command], shapes: Sequence[tuple[int, int]]) -> None:

@@ -64,7 +64,7 @@ class OpticalCascade(nn.Module):
 
     def bind(self, bench: Bench, build: Build) -> None:
         """Put the same masks on another bench of the same sizes, or under another simulator."""
-        self.bench, self._build = bench, build
+        self.bench, self.build = bench, build
         stages = self.stages
         # Two of each: the bench as it is, and with ideal devices for the noise mode "off".
         self._simulators = {True: build(bench, stages), False: build(bench.only(), stages)}
@@ -167,30 +167,28 @@ class OpticalCascade(nn.Module):
         simulator, state, shots, values = self._prepare(x)
         readout = self._readouts[self.noise.static != "none"]
         field = simulator.illuminate(values, state, shots=shots)
-        commands = self.commands()
-        fields = [self._propagate(simulator, commands, field, state, moment) for moment in simulator.moments]
-        if self.noise.dynamic != "drawn" and len(fields) > 1:
-            fields = [torch.stack(fields).mean(0)]
+        fields = self._propagate(simulator, self.commands(), field, state)
         if self.meter is not None:
-            self._book(field, fields)
-            self.meter.encoding.append((values.abs() ** 2).mean())
+            self._book(field, fields, values)
+        if self.noise.dynamic != "drawn":
+            fields = fields.mean(0, keepdim=True)
         return readout.frames(fields, state, shots), readout
 
-    def _propagate(self, simulator: Simulator, commands, field: Tensor, state: State, moment) -> Tensor:
-        """Directly, or where more rows than modes share one operator through its matrix: the cascade is linear."""
+    def _propagate(self, simulator: Simulator, commands, field: Tensor, state: State) -> Tensor:
+        """``[Q, R, B, …]``. Where more rows than modes share one operator, through its matrix: the cascade is linear."""
         if field.shape[1] <= self.features:
-            return simulator(commands, field, state, moment=moment)
-        matrix = simulator.matrix(commands, state, moment=moment)
-        out = field.flatten(-2) @ matrix.mT
+            return simulator(commands, field, state, moments=simulator.moments)
+        matrix = simulator.matrix(commands, state, moments=simulator.moments)
         side = simulator.order
+        out = field.flatten(-2) @ matrix.mT
         return out.unflatten(-1, (self.bench.modes[0] * side, self.bench.modes[1] * side))
 
-    def _book(self, field: Tensor, fields: list[Tensor]) -> None:
+    def _book(self, field: Tensor, fields: Tensor, values: Tensor) -> None:
         assert self.meter is not None
         real = self.noise.static != "none"
         passed = self.bench.transmission(self.stages, place="stage") if real else 1.0
-        arriving = torch.stack([_power(out) for out in fields]).mean()
-        self.meter.shares.append(arriving / (_power(field) * passed))
+        self.meter.shares.append(_power(fields) / (_power(field) * passed))
+        self.meter.encoding.append((values.abs() ** 2).mean())
 
     def _nominal_state(self) -> State:
         like = self.reference

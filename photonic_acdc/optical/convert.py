@@ -104,7 +104,7 @@ def to_optical(
 
 
 def rebind(
-    model: nn.Module, bench: Bench | None = None, simulator: Any = Pixel, **options: Any
+    model: nn.Module, bench: Bench | None = None, simulator: Any = None, **options: Any
 ) -> nn.Module:
     """A copy of an optical ``model`` on another bench of the same sizes, or under another simulator or order.
 
@@ -113,7 +113,7 @@ def rebind(
     Args:
         model: with optical cascades; the parameters are copied.
         bench: None: the same one.
-        simulator: ``sim.Pixel``, …
+        simulator: ``sim.Pixel``, …; None: the same one, with ``options`` on top of its own.
         options: of the simulator.
 
     Raises:
@@ -129,7 +129,7 @@ def rebind(
             raise InputError(
                 "rebind: masks of the bench", value=target.command_shapes, allowed=cascade.bench.command_shapes
             )
-        cascade.bind(target, functools.partial(simulator, **options))
+        cascade.bind(target, functools.partial(simulator or cascade.build, **options))
     return copied
 
 

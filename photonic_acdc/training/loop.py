@@ -24,6 +24,9 @@ from simulators.random import stream
 if TYPE_CHECKING:
     import xarray as xr
 
+#: Benches seen in training are numbered from here, so that no evaluation meets one of them under the same seed.
+TRAINING_BENCHES = 2**32
+
 Progress = Callable[[int, int, dict], None]
 """Called after every epoch: epochs done, epochs in all, the epoch's figures."""
 
@@ -71,7 +74,8 @@ def train(
     *,
     epochs: int,
     batch_size: int = 64,
-    learning_rate: float = 5e-3,
+    learning_rate: float = 1e-2,
+    mask_rate: float = 1.0,
     weight_decay: float = 0.0,
     label_smoothing: float = 0.0,
     noise_mode: Literal["off", "mean", "sample"] = "off",
@@ -87,8 +91,8 @@ def train(
     .. math:: L = \mathrm{CE}(f(x), y) - w \log \eta
 
     with η the share of the devices' own light that reaches the detector (:class:`~photonic_acdc.optical.LightMeter`).
-    In ``"sample"`` every step sees benches never built before: static errors of realisations (step·R … step·R + R-1),
-    shots keyed by the step and the row. Interrupted and started again with the same checkpoint, it ends bit-identically
+    In ``"sample"`` every step sees benches never built before: static errors of realisations
+    2³² + step·R … 2³² + step·R + R-1, shots keyed by the step and the row. Interrupted and started again with the same checkpoint, it ends bit-identically
     to never having stopped.
 
     Args:
@@ -97,6 +101,7 @@ def train(
         epochs: passes over the data.
         batch_size: rows a step; the last, shorter batch of an epoch is dropped, where there is a full one.
         learning_rate: of Adam, at the start; falls to 0 along half a cosine.
+        mask_rate: factor on it for the masks of optical cascades, whose unit is the radian.
         weight_decay: decoupled, of the electronic weights alone: masks have none.
         label_smoothing: of the cross-entropy.
         noise_mode: ``"off"``, ``"mean"`` or ``"sample"``.
@@ -114,6 +119,7 @@ def train(
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "mask_rate": mask_rate,
         "weight_decay": weight_decay,
         "label_smoothing": label_smoothing,
         "noise_mode": noise_mode,
@@ -123,7 +129,7 @@ def train(
     }
     _check(settings)
     optical = bool(cascades(model))
-    optimiser = torch.optim.AdamW(_groups(model, weight_decay), lr=learning_rate)
+    optimiser = torch.optim.AdamW(_groups(model, weight_decay, mask_rate), lr=learning_rate)
     path = Path(checkpoint) if checkpoint is not None else None
     key = hashlib.sha256(json.dumps([settings, repr(model), len(data)]).encode()).hexdigest()[:16]
     done, history = 0, []
@@ -138,7 +144,7 @@ def train(
             step = epoch * batches + i
             rate = learning_rate * 0.5 * (1 + math.cos(math.pi * step / (epochs * batches)))
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["factor"]
             rows = order[i * batch_size : (i + 1) * batch_size]
             objective = _Objective(model, optical, settings)
             figures = objective(data.x[rows], data.y[rows], step)
@@ -177,7 +183,7 @@ class _Objective:
         efficiency = torch.ones(())
         if self._optical:
             count = settings["realisations"] if settings["noise_mode"] == "sample" else 1
-            index = range(step * count, (step + 1) * count)
+            index = range(TRAINING_BENCHES + step * count, TRAINING_BENCHES + (step + 1) * count)
             with (
                 noise(
                     self._model,
@@ -203,15 +209,26 @@ class _Objective:
         return {"loss": self.loss.item(), "accuracy": hits, "efficiency": efficiency.item()}
 
 
-def _groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Electronic weight matrices decay; masks, biases and normalisations do not."""
+def _groups(model: nn.Module, weight_decay: float, mask_rate: float) -> list[dict]:
+    """Masks take larger steps; electronic weight matrices decay; masks, biases and normalisations do not."""
+    masks = {id(p) for cascade in cascades(model).values() for p in cascade.parameters()}
     electronic = {
         id(module.weight) for module in model.modules() if isinstance(module, (nn.Linear, nn.Conv2d))
     }
-    decayed = [p for p in model.parameters() if id(p) in electronic]
-    others = [p for p in model.parameters() if id(p) not in electronic]
-    groups = [{"params": others, "weight_decay": 0.0}]
-    return [*groups, {"params": decayed, "weight_decay": weight_decay}] if decayed else groups
+    groups = (
+        {"params": [p for p in model.parameters() if id(p) in masks], "weight_decay": 0.0, "factor": mask_rate},
+        {
+            "params": [p for p in model.parameters() if id(p) not in masks | electronic],
+            "weight_decay": 0.0,
+            "factor": 1.0,
+        },
+        {
+            "params": [p for p in model.parameters() if id(p) in electronic],
+            "weight_decay": weight_decay,
+            "factor": 1.0,
+        },
+    )
+    return [group for group in groups if group["params"]]
 
 
 @torch.no_grad()
@@ -229,6 +246,6 @@ def _check(settings: dict) -> None:
     for name in ("epochs", "batch_size", "realisations"):
         if not isinstance(settings[name], int) or settings[name] < 1:
             raise InputError(name, value=settings[name], allowed="a whole number ≥ 1")
-    for name in ("learning_rate", "weight_decay", "light_weight", "label_smoothing"):
+    for name in ("learning_rate", "mask_rate", "weight_decay", "light_weight", "label_smoothing"):
         if not (math.isfinite(settings[name]) and settings[name] >= 0):
             raise InputError(name, value=settings[name], allowed="finite and ≥ 0")

@@ -5,6 +5,7 @@ Time dependence exp(-iωt): extra optical path is *positive* phase.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -89,7 +90,7 @@ def _reflectance(device: Modulator) -> tuple[Link, ...]:
 
 
 def show_phase(
-    element: Element, phase: Tensor, state: State, *, cosine: float | None = None, full_turn: float = 6.283185307179586
+    element: Element, phase: Tensor, state: State, *, cosines: Tensor | None = None
 ) -> Tensor:
     r"""Complex transmission of a phase panel commanded to ``phase``.
 
@@ -100,13 +101,12 @@ def show_phase(
         element: the panel at its place, with the links that are on.
         phase: φ_c, rad, ``[..., y, x]``.
         state: figures and draws.
-        cosine: cos θ of this moment of the ripple; None: the ripple at its mean.
-        full_turn: stroke of a panel that is not quantised, rad.
+        cosines: cos θ of Q moments of the ripple, ``[Q, 1, 1, 1, 1]``; None: the ripple at its mean, no such axis.
 
     Returns:
-        Complex ``[R or 1, 1, y, x]``, |t| ≤ 1.
+        Complex ``[(Q,) R or 1, 1, y, x]``, |t| ≤ 1.
     """
-    stroke: Tensor | float = full_turn
+    stroke: Tensor | float = 2 * math.pi
     if element.has("quantisation"):
         spec = element.spec
         assert isinstance(spec, PhaseModulator)
@@ -114,11 +114,11 @@ def show_phase(
         stroke = pixelwise(element.read(state, "quantisation", "stroke"))
         phase = effects.quantise_phase(phase, spec.bits, stroke)
     else:
-        phase = torch.remainder(phase, full_turn)
+        phase = torch.remainder(phase, 2 * math.pi)
     if element.has("lut_residual"):
         phase = effects.lut_residual(phase, element.read(state, "lut_residual"), stroke)
-    if element.has("flicker") and cosine is not None:
-        phase = effects.flicker(phase, pixelwise(element.read(state, "flicker")), cosine)
+    if element.has("flicker") and cosines is not None:
+        phase = effects.flicker(phase, pixelwise(element.read(state, "flicker")), cosines.to(phase))
     if element.has("phase_error"):
         phase = phase + element.read(state, "phase_error")
     shown = torch.complex(phase.cos(), phase.sin())

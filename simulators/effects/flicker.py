@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 
-def flicker(phase: Tensor, depth: Tensor | float, cosine: float) -> Tensor:
+def flicker(phase: Tensor, depth: Tensor | float, cosine: Tensor | float) -> Tensor:
     r"""Phase of a rippling panel at one moment of its period, common to all pixels of the panel.
 
     .. math:: \phi(\theta) = \phi_0 (1 + m \cos\theta)
@@ -17,14 +18,14 @@ def flicker(phase: Tensor, depth: Tensor | float, cosine: float) -> Tensor:
     Args:
         phase: φ₀ ≥ 0, the phase the pixel holds, rad.
         depth: m, dimensionless, broadcastable.
-        cosine: cos θ of this moment, from :func:`flicker_nodes`.
+        cosine: cos θ of the moment, broadcastable; of several along a leading axis (:func:`flicker_nodes`).
 
     Source: Lizana et al., Opt. Express 18 (2010). Not modelled: its dependence on the grey level beyond φ₀.
     """
     return phase * (1 + depth * cosine)
 
 
-def flicker_nodes(panels: int, count: int | None = None) -> tuple[tuple[float, ...], ...]:
+def flicker_nodes(panels: int, count: int | None = None) -> Tensor:
     r"""Moments whose intensities average to the time average, one cosine a panel and moment.
 
     Node j of panel g: :math:`\cos(\pi g (j + 1/2) / n)`, g = 1, 2, …. For one panel this is Gauss–Chebyshev
@@ -36,11 +37,11 @@ def flicker_nodes(panels: int, count: int | None = None) -> tuple[tuple[float, .
         count: n; at least ``panels + 1``, which is the default.
 
     Returns:
-        n tuples of ``panels`` cosines; with no panel, one empty tuple.
+        Cosines, float64 ``[n, panels]``; without a panel one moment, ``[1, 0]``.
     """
     if panels == 0:
-        return ((),)
+        return torch.zeros(1, 0, dtype=torch.float64)
     count = max(count or 0, panels + 1)
-    return tuple(
-        tuple(math.cos(math.pi * g * (j + 0.5) / count) for g in range(1, panels + 1)) for j in range(count)
-    )
+    moment = torch.arange(count, dtype=torch.float64) + 0.5
+    panel = torch.arange(1, panels + 1, dtype=torch.float64)
+    return torch.cos(math.pi / count * torch.outer(moment, panel))

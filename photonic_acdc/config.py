@@ -1,0 +1,134 @@
+"""The configuration of a run: one TOML file, checked as a whole before anything is computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from simulators.bench import Bench, reference_bench
+from simulators.errors import InputError
+from simulators.spec import Fraction, NonNegative, Positive, Spec, Time, read_toml
+
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class DataConfig(Spec):
+    """What to learn."""
+
+    source: str = "digits"  #: a bundled set, or a .npz file with arrays x and y
+    test_fraction: Fraction = 0.2
+    split_seed: Seed = 0
+
+
+class ModelConfig(Spec):
+    """The network: an optical cascade read as intensity, a normalisation, one electronic linear layer."""
+
+    modes: tuple[Count, Count] = (8, 8)  #: (y, x); y·x is the number of features
+    stages: Count = 2
+
+
+class BenchConfig(Spec):
+    """The bench: the reference one, or a file; a few settings may be changed on either."""
+
+    file: str | None = None  #: a bench .toml; None: the reference bench of the model's modes
+    optical_density: NonNegative | None = None  #: of the filter in front of the laser
+    exposure: Time | None = None  #: of the camera
+    window: Annotated[Fraction, Field(gt=0)] | None = None  #: share of a mode's width that the camera reads
+    drop: tuple[str, ...] = ()  #: patterns of effects to switch off
+
+
+class TrainingConfig(Spec):
+    """How to train, ideal and through the bench."""
+
+    epochs: Count = 60
+    batch_size: Count = 64
+    learning_rate: Positive = 0.01
+    mask_rate: Positive = 10.0  #: factor of the learning rate for physical masks
+    weight_decay: NonNegative = 0.01
+    label_smoothing: Annotated[Fraction, Field(lt=1)] = 0.1
+    light_weight: NonNegative = 0.001  #: w of the loss CE - w·log(efficiency)
+    realisations: Count = 1  #: virtual benches a step
+    order: Count = 2  #: q of the simulator in training
+    threads: Count = 2  #: results belong to a number of threads
+
+
+class EvaluationConfig(Spec):
+    """How to judge."""
+
+    realisations: Count = 200  #: virtual benches, none of which training has seen
+    order: Count = 3  #: q of the simulator in judging
+    seed: Seed = 0
+    budget_realisations: Count = 10
+    photon_realisations: Count = 10
+    front_weights: tuple[NonNegative, ...] = (0.0, 0.03, 0.1, 0.3)  #: weights w of the accuracy-light front
+    front_epochs: Count = 10  #: epochs of fine-tuning a point of the front
+    front_realisations: Count = 40
+
+
+class RunConfig(Spec):
+    """Everything that decides the results of a run."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    bench: BenchConfig = BenchConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _seeds_once(self) -> Self:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise InputError("seeds", value=self.seeds, allowed="each once")
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a configuration; its own name is the file's, unless it says another. Paths in it are relative to it.
+
+        Raises:
+            InputError: naming file, key, value and what is allowed.
+        """
+        path = Path(path)
+        data: dict[str, Any] = {"name": path.stem, **read_toml(path)}
+        config = cls.from_dict(data, file=str(path))
+        source = config.data.source
+        if source.endswith(".npz"):
+            config = config.replace(data=config.data.replace(source=str(_beside(path, source))))
+        if config.bench.file:
+            file = str(_beside(path, config.bench.file))
+            config = config.replace(bench=config.bench.replace(file=file))
+        return config
+
+    def make_bench(self, *, complex_masks: bool = False) -> Bench:
+        """The bench of this run; with amplitude panels on its masks where asked for (reference bench only).
+
+        Raises:
+            InputError: a bench that cannot carry the modes, or whose modes are not the model's.
+        """
+        settings = self.bench
+        if settings.file is None:
+            bench = reference_bench(self.model.modes, complex_masks=complex_masks)
+        else:
+            bench = Bench.load(settings.file)
+        if bench.modes != self.model.modes:
+            raise InputError(
+                f"{settings.file}: modes", value=bench.modes, allowed=f"the model's, {self.model.modes}"
+            )
+        source, detector = bench.source, bench.detector
+        if settings.optical_density is not None:
+            source = source.replace(optical_density=settings.optical_density)
+        if settings.exposure is not None:
+            detector = detector.replace(exposure=settings.exposure)
+        if settings.window is not None:
+            detector = detector.replace(window=settings.window)
+        bench = bench.replace(source=source, detector=detector)
+        return bench.without(*settings.drop) if settings.drop else bench
+
+
+def _beside(config: Path, file: str) -> Path:
+    """``file`` as it is if it exists, else beside the configuration."""
+    return Path(file) if Path(file).exists() else config.parent / file

@@ -1,0 +1,34 @@
+"""Pictures: a function each, that takes a dataset and an ``Axes``, draws, and computes nothing.
+
+| file | pictures |
+|---|---|
+| ``training`` | :func:`training_curves` |
+| ``robustness`` | :func:`accuracy_over_realisations`, :func:`accuracy_against_photons`, :func:`accuracy_against_light` |
+| ``budget`` | :func:`error_budget` |
+| ``field`` | :func:`masks`, :func:`field_planes` |
+| ``bench`` | :func:`layout` |
+
+Functions that fill a whole figure return the ``Figure``; the others return the ``Axes``. Nothing is shown or saved.
+"""
+
+from photonic_acdc.plots.bench import layout
+from photonic_acdc.plots.budget import error_budget
+from photonic_acdc.plots.field import field_planes, mask_image, masks
+from photonic_acdc.plots.robustness import (
+    accuracy_against_light,
+    accuracy_against_photons,
+    accuracy_over_realisations,
+)
+from photonic_acdc.plots.training import training_curves
+
+__all__ = [
+    "accuracy_against_light",
+    "accuracy_against_photons",
+    "accuracy_over_realisations",
+    "error_budget",
+    "field_planes",
+    "layout",
+    "mask_image",
+    "masks",
+    "training_curves",
+]

@@ -1,0 +1,59 @@
+"""Axes, colours and saving that all pictures share. No global style is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from photonic_acdc.storage import atomic
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: One colour a stage of the story, distinguishable in print and to the colour-blind (Okabe and Ito).
+COLOURS = {
+    "ideal": "#000000",
+    "native_off": "#0072B2",
+    "on_bench": "#D55E00",
+    "ideal_on_bench": "#CC79A7",
+    "noise_aware": "#009E73",
+}
+NAMES = {
+    "ideal": "ideal layer",
+    "native_off": "bench of ideal devices",
+    "on_bench": "real devices, untouched",
+    "ideal_on_bench": "ideal layer mapped to real devices",
+    "noise_aware": "trained through the devices",
+}
+
+
+def new_figure(width: float = 6.4, height: float = 4.0) -> Figure:
+    """A figure without any window or global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def axes(ax: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
+    """``ax``, or the axes of a new figure, without the upper and right spines."""
+    ax = ax if ax is not None else new_figure(width, height).subplots()
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def save(picture: Axes | Figure, path: str | Path, dpi: int = 150) -> None:
+    """Write a picture as a file, whole or not at all; the format follows the name."""
+    figure = picture if hasattr(picture, "savefig") else picture.figure
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=dpi)  # type: ignore[union-attr]
+
+
+def percent(ax: Axes, axis: str = "y") -> None:
+    """Tick labels of a share as per cent."""
+    from matplotlib.ticker import PercentFormatter
+
+    getattr(ax, f"{axis}axis").set_major_formatter(PercentFormatter(1.0, decimals=None))
