@@ -18,7 +18,7 @@ def versions() -> dict[str, str]:
         "photonic_acdc": photonic_acdc.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from photonic_acdc.storage import atomic
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -50,6 +51,14 @@ def save(picture: Axes | Figure, path: str | Path, dpi: int = 150) -> None:
     figure = picture if hasattr(picture, "savefig") else picture.figure
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=dpi)  # type: ignore[union-attr]
+
+
+def save_grey(image: np.ndarray, path: str | Path) -> None:
+    """Write an 8-bit grey image ``[y, x]`` pixel by pixel, whole or not at all."""
+    from PIL import Image  # comes with matplotlib
+
+    with atomic(path) as temporary:
+        Image.fromarray(image).save(temporary)
 
 
 def percent(ax: Axes, axis: str = "y") -> None:

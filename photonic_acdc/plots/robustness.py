@@ -91,16 +91,13 @@ def accuracy_against_light(front: xr.Dataset, *, ax: Axes | None = None) -> Axes
     """Accuracy against the share of light that is kept, a point a weight of the light in the loss.
 
     Args:
-        front: ``accuracy`` over (``light_weight``, ``seed``, ``realisation``) and ``efficiency`` over (``light_weight``,
-            ``seed``).
+        front: ``accuracy`` over (``light_weight``, ``realisation``) and ``efficiency`` over ``light_weight``.
         ax: to draw on.
     """
     ax = axes(ax)
     colour = COLOURS["noise_aware"]
-    accuracy = front["accuracy"].transpose("light_weight", "seed", "realisation")
-    for i, weight in enumerate(front["light_weight"].values):
-        values = accuracy.values[i].ravel()
-        x = front["efficiency"].values[i].ravel().mean()
+    accuracy = front["accuracy"].transpose("light_weight", "realisation").values
+    for weight, values, x in zip(front["light_weight"].values, accuracy, front["efficiency"].values, strict=True):
         low, high = np.quantile(values, [0.05, 0.95])
         ax.plot([x, x], [low, high], color=colour, alpha=0.5)
         ax.plot(x, values.mean(), "o", color=colour, markersize=5)

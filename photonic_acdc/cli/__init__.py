@@ -1,0 +1,1 @@
+"""The command line, ``photonic-acdc``: thin; every command calls one public function."""

@@ -1,0 +1,105 @@
+"""Commands of ``photonic-acdc``. Heavy packages are imported where a command needs them, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from simulators.errors import InputError
+
+app = typer.Typer(
+    name="photonic-acdc",
+    help="Train and judge optical linear layers on simulated benches of real devices.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_Directory = Annotated[Path, typer.Option("--directory", "-d", help="Where run folders are.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine instead of tables.")]
+
+
+def entry() -> None:
+    """The program: bad input is one sentence and exit code 2, an interruption says how to go on."""
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)  # noqa: T201
+    try:
+        app()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="A run configuration, .toml.")],
+    directory: _Directory = Path("runs"),
+    as_json: _Json = False,
+) -> None:
+    """Train, judge and picture a classifier on its bench; an interrupted run is taken up by the same command.
+
+    Example: photonic-acdc run examples/digits.toml
+    """
+    from photonic_acdc.config import RunConfig
+
+    _run(RunConfig.load(config), directory, as_json)
+
+
+@app.command()
+def demo(directory: _Directory = Path("runs"), as_json: _Json = False) -> None:
+    """The main job in about two minutes: handwritten digits through the reference bench, one seed.
+
+    Example: photonic-acdc demo
+    """
+    from photonic_acdc.config import RunConfig
+
+    _run(RunConfig.load(Path(__file__).with_name("demo.toml")), directory, as_json)
+
+
+@app.command()
+def devices(
+    name: Annotated[str | None, typer.Argument(help="A device of the catalogue, or a .toml file.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """List the catalogue, or the figures of one device with their sources.
+
+    Example: photonic-acdc devices holoeye_pluto21_vis
+    """
+    from photonic_acdc.cli import tables
+    from simulators.devices import catalogue, load_device
+
+    if name is None:
+        found = [load_device(each) for each in catalogue()]
+        if as_json:
+            _print_json([device.to_dict() for device in found])
+        else:
+            tables.device_list(found)
+        return
+    device = load_device(name)
+    if as_json:
+        _print_json(device.to_dict())
+    else:
+        tables.device(device)
+
+
+def _run(config: Any, directory: Path, as_json: bool) -> None:
+    from photonic_acdc.cli import tables
+    from photonic_acdc.runs import run as run_job
+
+    with tables.progress() as report:
+        card = run_job(config, directory, report=report)
+    if as_json:
+        _print_json(card)
+    else:
+        tables.summary(card, directory / config.name)
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, indent=2, ensure_ascii=False))  # noqa: T201

@@ -1,0 +1,97 @@
+"""What the command line prints: tables on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
+
+from photonic_acdc.runs.stages import Report
+from simulators.spec import DeviceSpec
+
+_ROWS = {
+    "ideal": "ideal layer, no devices",
+    "ideal_on_bench": "  mapped exactly onto the real devices, untouched",
+    "native_off": "physical masks, ideal devices",
+    "on_bench": "  on the real devices, untouched",
+    "noise_aware": "physical masks, trained through the devices",
+}
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Report]:
+    """A bar for every piece of work, on standard error; none where that is no terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", style="progress.description"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[str, Any] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done)
+
+        yield report
+
+
+def summary(card: dict[str, Any], folder: Path) -> None:
+    """The results of a run."""
+    results, machine = card["results"], card["run"]
+    data = results["data"]
+    table = Table(title=f"{data['source']}: {data['train']} to train, {data['test']} to test", title_justify="left")
+    for heading in ("", "accuracy", "5th percentile", "seeds × benches"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for stage, label in _ROWS.items():
+        if stage in results["accuracy"]:
+            row = results["accuracy"][stage]
+            table.add_row(label, f"{row['mean']:.2%}", f"{row['p05']:.2%}", str(row["n"]))
+    console = Console()
+    console.print(table)
+    light = results["light"]
+    console.print(
+        f"Light: {results['photons_in']:.3g} photons in; x lets {light['encoding']:.1%} through, the devices pass "
+        f"{light['devices']:.1%}, of which {results['efficiency']:.1%} ({results['efficiency_db']:.1f} dB) reach the "
+        f"detector's modes. Judged at order {results['order']}."
+    )
+    console.print(
+        f"{machine['wall_s']:.0f} s, {machine['peak_memory_bytes'] / 1e9:.2f} GB at most. Files and pictures: {folder}/"
+    )
+
+
+def device_list(found: Sequence[DeviceSpec]) -> None:
+    """The catalogue."""
+    table = Table(Column("name", no_wrap=True), "kind", Column("wavelengths", no_wrap=True), "vendor", "notes")
+    for entry in found:
+        low_high = entry.wavelength_range
+        waves = f"{low_high[0] * 1e9:.0f}-{low_high[1] * 1e9:.0f} nm" if low_high else ""
+        table.add_row(entry.name, _kind(entry), waves, entry.vendor or "", entry.notes or "")
+    Console().print(table)
+
+
+def device(entry: DeviceSpec) -> None:
+    """One data sheet: every figure in SI units, with its source."""
+    table = Table("figure", "value (SI)", "confidence", "source", title=f"{entry.name} ({_kind(entry)})")
+    skip = {"name", "kind", "provenance"}
+    for name, value in entry.to_dict().items():
+        if name in skip:
+            continue
+        known = any(p.figure == name for p in entry.provenance)
+        origin = entry.source_of(name) if known else None
+        table.add_row(
+            name, f"{value}", origin.confidence if origin else "", origin.source if origin else ""
+        )
+    Console().print(table)
+
+
+def _kind(entry: DeviceSpec) -> str:
+    return str(getattr(entry, "kind", "")).replace("_", " ")
