@@ -12,7 +12,7 @@ from simulators.errors import InputError
 from simulators.spec import Fraction, NonNegative, Positive, Spec, Time, read_toml
 
 Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch's generator takes
 
 
 class DataConfig(Spec):
@@ -44,11 +44,11 @@ class TrainingConfig(Spec):
     """How to train, ideal and through the bench."""
 
     epochs: Count = 60
-    batch_size: Count = 64
-    learning_rate: Positive = 0.01
-    mask_rate: Positive = 10.0  #: factor of the learning rate for physical masks
+    batch_size: Annotated[int, Field(ge=2)] = 64  #: a normalisation needs two rows
+    learning_rate: Positive = 0.05
+    mask_rate: Positive = 1.0  #: factor of the learning rate for physical masks
     weight_decay: NonNegative = 0.01
-    label_smoothing: Annotated[Fraction, Field(lt=1)] = 0.1
+    label_smoothing: Annotated[Fraction, Field(lt=1)] = 0.2
     light_weight: NonNegative = 0.001  #: w of the loss CE - w·log(efficiency)
     realisations: Count = 1  #: virtual benches a step
     order: Count = 2  #: q of the simulator in training
@@ -126,9 +126,15 @@ class RunConfig(Spec):
         if settings.window is not None:
             detector = detector.replace(window=settings.window)
         bench = bench.replace(source=source, detector=detector)
-        return bench.without(*settings.drop) if settings.drop else bench
+        if not settings.drop:
+            return bench
+        try:
+            return bench.without(*settings.drop)
+        except InputError as error:
+            raise InputError(f"bench.drop: {error.quantity}", allowed=error.allowed) from None
 
 
 def _beside(config: Path, file: str) -> Path:
-    """``file`` as it is if it exists, else beside the configuration."""
-    return Path(file) if Path(file).exists() else config.parent / file
+    """``file`` beside the configuration; as it is where only that exists (a run's own config.toml says the full path)."""
+    beside = config.parent / file
+    return Path(file) if not beside.exists() and Path(file).exists() else beside

@@ -82,7 +82,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            if _JSON not in metadata:
+            if not {_JSON, _DTYPES} <= set(metadata):
                 raise InputError(f"file {path}", allowed="a file written by save_tensors")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
     except (OSError, SafetensorError) as error:

@@ -42,7 +42,7 @@ def dct(x: Tensor) -> Tensor:
     """
     _check_real(x, "dct")
     n = x.shape[-1]
-    order, _, twiddle = _plan(n, x.dtype, x.device)
+    order, _, twiddle, _ = _plan(n, x.dtype, x.device)
     z = torch.fft.rfft(x[..., order], norm="ortho") * twiddle
     top = (n - 1) // 2  # C_{N-k} for k = 1 … top are the imaginary parts
     return torch.cat([z.real, -z.imag[..., 1 : top + 1].flip(-1)], dim=-1)
@@ -52,7 +52,7 @@ def idct(c: Tensor) -> Tensor:
     """Orthonormal DCT-III, inverse and transpose of :func:`dct`; arguments and errors alike."""
     _check_real(c, "idct")
     n = c.shape[-1]
-    _, inverse, twiddle = _plan(n, c.dtype, c.device)
+    _, inverse, _, untwiddle = _plan(n, c.dtype, c.device)
     half = n // 2 + 1
     top = (n - 1) // 2
     mirrored = torch.zeros_like(c[..., :half])
@@ -60,7 +60,7 @@ def idct(c: Tensor) -> Tensor:
     if n % 2 == 0 and n > 1:
         # C_{N/2} is its own mirror: the real bin V_{N/2} = w* (C - iC') with C' = C.
         mirrored[..., n // 2] = c[..., n // 2]
-    z = torch.complex(c[..., :half], -mirrored) * (twiddle.conj() / _weight(n, c.dtype, c.device))
+    z = torch.complex(c[..., :half], -mirrored) * untwiddle
     return torch.fft.irfft(z, n=n, norm="ortho")[..., inverse]
 
 
@@ -69,9 +69,14 @@ def _check_real(x: Tensor, name: str) -> None:
         raise InputError(f"{name}: input dtype", value=x.dtype, allowed="a real floating-point tensor")
 
 
+@torch.compiler.assume_constant_result  # a compiled caller keeps the tables instead of tracing how they are made
+def _plan(n: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Makhoul's order and its inverse, the twiddles s_k·√N·w_k for k = 0 … N//2, and their inverses."""
+    return _make_plan(n, dtype, device)
+
+
 @functools.lru_cache(maxsize=64)
-def _plan(n: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Makhoul's order, its inverse, and the scaled twiddles s_k·√N·w_k for k = 0 … N//2."""
+def _make_plan(n: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     order = torch.cat([torch.arange(0, n, 2), torch.arange(1, n, 2).flip(0)])
     inverse = torch.empty_like(order)
     inverse[order] = torch.arange(n)
@@ -81,12 +86,9 @@ def _plan(n: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Ten
     scale[0] = 1.0
     twiddle = torch.complex(scale * angle.cos(), scale * angle.sin())
     wide = torch.complex128 if dtype == torch.float64 else torch.complex64
-    return order.to(device), inverse.to(device), twiddle.to(wide).to(device)
-
-
-@functools.lru_cache(maxsize=64)
-def _weight(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Squared moduli of the twiddles: dividing their conjugate by it inverts them."""
-    weight = torch.full((n // 2 + 1,), 2.0, dtype=dtype, device=device)
-    weight[0] = 1.0
-    return weight
+    return (
+        order.to(device),
+        inverse.to(device),
+        twiddle.to(device=device, dtype=wide),
+        (1 / twiddle).to(device=device, dtype=wide),
+    )

@@ -233,7 +233,10 @@ class Bench(Spec):
         known = [str(effect) for effect in self.replace(keep=None, drop=()).effects(_PATTERN_STAGES)]
         for pattern in patterns:
             if not any(_matches(pattern, name) for name in known):
-                raise InputError(f"effect pattern {pattern!r} matches nothing", allowed=nearest(pattern, known))
+                # One stage, or each effect once, is enough to choose from: all places would fill pages.
+                effects = self.replace(keep=None, drop=()).effects(1)
+                hints = {str(effect) if "[" in pattern else f"*.{effect.name}" for effect in effects}
+                raise InputError(f"effect pattern {pattern!r} matches nothing", allowed=nearest(pattern, hints))
 
     def nominal(
         self, stages: int, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None
@@ -255,10 +258,12 @@ class Bench(Spec):
         ``prefix`` tells apart two cascades on the same bench; zones of one panel keep the panel's draw.
         """
         state: dict[str, Tensor] = dict(self.nominal(stages))
+        drawn: set[str] = set()  # zones of one panel meet its figures again
         for element in self.elements(stages):
             for address, effect, parameter in element.figures():
                 key = f"{address}.{parameter.name}"
-                if parameter.spread and state[key].shape[0] == 1:
+                if parameter.spread and key not in drawn:
+                    drawn.add(key)
                     place = address if address == element.panel else prefix + address
                     error = normal(place, effect, element.shape(parameter))
                     state[key] = state[key] + parameter.spread * error

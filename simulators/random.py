@@ -100,6 +100,9 @@ class Shots:
     exposure: int = 0
     differentiable: bool = False
 
+    def __post_init__(self):
+        check_seed(self.seed)
+
     def normal(self, address: str, effect: str, shape: tuple[int, ...], *, frame: int = 0) -> Tensor:
         """Standard normal values ``[R, B, *shape]``, float64; ``frame`` counts the frames of one result."""
         samples = np.asarray(self.sample)

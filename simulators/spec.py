@@ -61,6 +61,8 @@ def parse_quantity(text: str, unit: str) -> float:
         if unit:
             raise PydanticCustomError("unit", "{text} has no unit", {"text": repr(text)})
         return float(quantity)
+    if unit and quantity.unitless:  # else pint would take "2" for radians
+        raise PydanticCustomError("unit", "{text} has no unit", {"text": repr(text)})
     try:
         return float(quantity.to(unit or "dimensionless").magnitude)
     except pint.DimensionalityError as error:
@@ -73,7 +75,11 @@ def parse_quantity(text: str, unit: str) -> float:
 
 def _reader(unit: str, example: str):
     def read(value: Any, info: ValidationInfo) -> Any:
-        allowed = f"a number with a unit, such as {example!r}"
+        allowed = f"a number{' with a unit' if unit else ''}, such as {example!r}"
+        if isinstance(value, bool):
+            raise PydanticCustomError(
+                "unit", "{why}; allowed: {allowed}", {"why": f"{value!r}, not a number", "allowed": allowed}
+            )
         if isinstance(value, str):
             try:
                 value = parse_quantity(value, unit)
@@ -81,12 +87,14 @@ def _reader(unit: str, example: str):
                 raise PydanticCustomError(
                     "unit", "{why}; allowed: {allowed}", {"why": error.message(), "allowed": allowed}
                 ) from error
-        elif unit and not isinstance(value, bool) and isinstance(value, (int, float)) and _from_file(info):
+        elif unit and isinstance(value, (int, float)) and _from_file(info):
             raise PydanticCustomError(
-                "unit", "{value} has no unit; allowed: {allowed}", {"value": repr(value), "allowed": allowed}
+                "unit", "{why}; allowed: {allowed}", {"why": f"{value!r} has no unit", "allowed": allowed}
             )
         if isinstance(value, float) and not math.isfinite(value):
-            raise PydanticCustomError("finite", "{value} is not finite", {"value": repr(value)})
+            raise PydanticCustomError(
+                "unit", "{why}; allowed: {allowed}", {"why": f"{value!r}, not finite", "allowed": allowed}
+            )
         return value
 
     return read
@@ -223,6 +231,13 @@ class DeviceSpec(Spec):
             raise PydanticCustomError("range", "wavelength_range must run from the shorter to the longer", {})
         return self
 
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, checked as anew; a changed figure leaves its old source behind."""
+        if "provenance" not in changes:
+            kept = tuple(entry for entry in self.provenance if entry.figure not in changes)
+            changes = {**changes, "provenance": kept}
+        return super().replace(**changes)
+
     def source_of(self, figure: str) -> Provenance:
         """The provenance of one figure; a figure given by the user says so."""
         for entry in self.provenance:
@@ -265,12 +280,18 @@ def describe(error: ValidationError, where: str) -> InputError:
     problems = error.errors(include_url=False)
     first, others = problems[0], problems[1:]
     key = _dotted(first["loc"])
-    message = _wording(first)
-    if others:
-        also = sorted({_dotted(problem["loc"]) for problem in others} - {key})
-        if also:
-            message += f" (and also wrong: {', '.join(also)})"
-    return InputError(f"{where}: {key}: {message}" if key else f"{where}: {message}")
+    quantity, value, allowed, remedy = _wording(first)
+    quantity = ": ".join(part for part in (where, key, quantity) if part)
+    also = sorted({_dotted(problem["loc"]) for problem in others} - {key})
+    if also:
+        more = f" (and also wrong: {', '.join(also)})"
+        if remedy is not None:
+            remedy += more
+        elif allowed is not None:
+            allowed += more
+        else:
+            quantity += more
+    return InputError(quantity, value=value, allowed=allowed, remedy=remedy)
 
 
 _PHRASES = {
@@ -279,21 +300,25 @@ _PHRASES = {
     "less_than": "less than {lt:g}",
     "less_than_equal": "at most {le:g}",
     "literal_error": "{expected}",
-    "missing": None,
 }
 
 
-def _wording(problem: Any) -> str:
+def _wording(problem: Any) -> tuple[str, str | None, str | None, str | None]:
+    """(what is wrong, value, allowed, remedy) of one of pydantic's errors, as :class:`InputError` takes them."""
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "missing":
-        return "missing; it must be given"
+        return "missing; it must be given", None, None, None
     if kind in _PHRASES:
-        return f"got {problem['input']!r}; allowed: {_PHRASES[kind].format(**context)}"
-    if kind in ("unit", "finite"):
-        return f"got {problem['msg']}"
+        return "", repr(problem["input"]), _PHRASES[kind].format(**context), None
+    if kind == "unit":
+        return "", context["why"], context["allowed"], None
+    if kind == "value_error" and isinstance(context.get("error"), InputError):
+        inner = context["error"]
+        return inner.quantity, inner.value, inner.allowed, inner.remedy
     if kind in ("key", "provenance", "range", "value_error"):
-        return problem["msg"].removeprefix("Value error, ")
-    return f"got {problem['input']!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
+        return problem["msg"].removeprefix("Value error, "), None, None, None
+    message = problem["msg"]
+    return "", f"{problem['input']!r}; {message[0].lower()}{message[1:]}", None, None
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:

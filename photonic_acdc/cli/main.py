@@ -25,16 +25,13 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine in
 
 
 def entry() -> None:
-    """The program: bad input is one sentence and exit code 2, an interruption says how to go on."""
+    """The program: bad input is one sentence and exit code 2."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)  # noqa: T201
     try:
         app()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)  # noqa: T201
-        sys.exit(130)
 
 
 @app.command()
@@ -93,8 +90,12 @@ def _run(config: Any, directory: Path, as_json: bool) -> None:
     from photonic_acdc.cli import tables
     from photonic_acdc.runs import run as run_job
 
-    with tables.progress() as report:
-        card = run_job(config, directory, report=report)
+    try:
+        with tables.progress() as report:
+            card = run_job(config, directory, report=report)
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(130) from None
     if as_json:
         _print_json(card)
     else:

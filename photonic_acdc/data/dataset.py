@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -59,19 +60,24 @@ def make_dataset(x: np.ndarray, y: np.ndarray, name: str) -> Dataset:
         raise InputError(
             f"{name}: x and y", value=f"{len(x)} rows and labels {y.shape}", allowed="one label a row"
         )
-    bad = ~np.isfinite(x.reshape(len(x), -1)).all(axis=1)
+    if not x.size:
+        raise InputError(f"{name}: x", value=f"no values {x.shape}", allowed="real numbers [n, features]")
+    with np.errstate(over="ignore"):  # beyond float32: infinite, and refused as such
+        flat = np.ascontiguousarray(x.reshape(len(x), -1), dtype=np.float32)
+    bad = ~np.isfinite(flat).all(axis=1)
     if bad.any():
         raise InputError(
             f"{name}: x has values that are not finite in {bad.sum()} of {len(x)} rows (first: row {bad.argmax()})",
             remedy="drop or fill these rows",
         )
-    if np.issubdtype(y.dtype, np.floating) and not (np.isfinite(y).all() and (y == np.round(y)).all()):
+    whole = y.dtype.kind in "biuUST" or (y.dtype.kind == "f" and (np.isfinite(y) & (y == np.round(y))).all())
+    if not whole:
         raise InputError(f"{name}: y", value=y.dtype, allowed="class labels: whole numbers or strings")
     classes, numbers = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise InputError(f"{name}: y", value=f"{len(classes)} class", allowed="at least two classes")
-    flat = torch.from_numpy(np.ascontiguousarray(x.reshape(len(x), -1), dtype=np.float32))
-    return Dataset(flat, torch.from_numpy(numbers.astype(np.int64)), torch.arange(len(flat)), name)
+    labels = torch.from_numpy(numbers.astype(np.int64))
+    return Dataset(torch.from_numpy(flat), labels, torch.arange(len(flat)), name)
 
 
 def split(data: Dataset, test_fraction: float, seed: int = 0) -> tuple[Dataset, Dataset]:
@@ -82,7 +88,8 @@ def split(data: Dataset, test_fraction: float, seed: int = 0) -> tuple[Dataset, 
     """
     if not 0 < test_fraction < 1:
         raise InputError("test_fraction", value=test_fraction, allowed="between 0 and 1")
-    generator = stream(seed, data.name, "split")
+    # The file's name without its folder: the same file elsewhere is split the same.
+    generator = stream(seed, Path(data.name).name, "split")
     labels = data.y.numpy()
     test: list[np.ndarray] = []
     for label in range(data.classes):

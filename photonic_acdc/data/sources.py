@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +24,13 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
 def _mnist1d() -> tuple[np.ndarray, np.ndarray]:
     """5,000 procedural signals of 40 samples in ten classes (Greydanus and Kobak, arXiv:2011.14439); signed."""
     module = _require("mnist1d.data", "mnist1d")
-    made = module.make_dataset(module.get_dataset_args())
+    # It seeds and draws from the global generators: leave the caller's as they are.
+    kept, kept_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        made = module.make_dataset(module.get_dataset_args())
+    finally:
+        random.setstate(kept)
+        np.random.set_state(kept_numpy)  # noqa: NPY002
     return np.concatenate([made["x"], made["x_test"]]), np.concatenate([made["y"], made["y_test"]])
 
 
@@ -48,14 +56,17 @@ def _read_npz(path: str) -> tuple[np.ndarray, np.ndarray]:
     if not Path(path).is_file():
         raise InputError(f"data file {path}", value="no such file", allowed="a .npz with arrays x and y")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise ValueError("one bare array")
+        with loaded as arrays:
             missing = {"x", "y"} - set(arrays.files)
             if missing:
                 raise InputError(
                     f"data file {path}", value=f"arrays {sorted(arrays.files)}", allowed="arrays x and y"
                 )
             return arrays["x"], arrays["y"]
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"data file {path}", value=str(error), allowed="a .npz with arrays x and y") from None

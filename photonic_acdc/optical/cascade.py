@@ -106,6 +106,7 @@ class OpticalCascade(nn.Module):
 
     # --- what it does -----------------------------------------------------------------------------------------------
 
+    @torch.compiler.disable  # the specs' bookkeeping is no tensor program; what surrounds the cascade still compiles
     def forward(self, x: Tensor) -> Tensor:
         """The decoded output for ``x``; leading axes beyond one are rows too."""
         rows = x.shape[:-1]

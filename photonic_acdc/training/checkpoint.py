@@ -36,7 +36,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimiz
         InputError: a checkpoint of another run (its key differs).
     """
     tensors, data = load_tensors(path)
-    if data["key"] != key:
+    if not isinstance(data, dict) or data.get("key") != key:
         raise InputError(
             f"checkpoint {path} is of another training run", remedy="another path, or remove the file"
         )

@@ -19,7 +19,7 @@ from photonic_acdc.optical.light import measure_light
 from photonic_acdc.optical.noise import noise, over_realisations
 from photonic_acdc.training.checkpoint import load_checkpoint, save_checkpoint
 from simulators.errors import InputError
-from simulators.random import stream
+from simulators.random import check_seed, stream
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -249,3 +249,6 @@ def _check(settings: dict) -> None:
     for name in ("learning_rate", "mask_rate", "weight_decay", "light_weight", "label_smoothing"):
         if not (math.isfinite(settings[name]) and settings[name] >= 0):
             raise InputError(name, value=settings[name], allowed="finite and ≥ 0")
+    if settings["label_smoothing"] > 1:
+        raise InputError("label_smoothing", value=settings["label_smoothing"], allowed="at most 1")
+    check_seed(settings["seed"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -22,8 +22,8 @@ class Camera(DeviceSpec):
     resolution: tuple[int, int]  #: pixels, (rows, columns)
     pixel_pitch: Length  #: m
     exposure: Time = 1e-3  #: s, set once, never a batch
-    window: Fraction = 1.0  #: share of a mode's width that is read
-    quantum_efficiency: Fraction | None = None  #: electrons a photon; None: 1
+    window: Annotated[Fraction, Field(gt=0)] = 1.0  #: share of a mode's width that is read
+    quantum_efficiency: Annotated[Fraction, Field(gt=0)] | None = None  #: electrons a photon; None: 1
     shot_noise: bool = True  #: whether counting is a Poisson process
     dark_current: Rate | None = None  #: electrons a second and pixel
     read_noise: NonNegative | None = None  #: electrons rms a pixel

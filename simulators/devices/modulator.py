@@ -6,7 +6,7 @@ Time dependence exp(-iωt): extra optical path is *positive* phase.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -70,7 +70,7 @@ class AmplitudeModulator(Modulator):
 
     kind: Literal["amplitude_modulator"] = "amplitude_modulator"
     bipolar: bool = False  #: reaches [-1, 1] instead of [0, 1]
-    extinction_ratio: Positive | None = None  #: bright over dark, of power; None: perfectly dark
+    extinction_ratio: Annotated[Positive, Field(ge=1)] | None = None  #: bright over dark, of power; None: perfectly dark
 
     def links(self) -> tuple[Link, ...]:
         """Effects in the order they act."""
@@ -142,8 +142,9 @@ def show_amplitude(element: Element, amplitude: Tensor, state: State) -> Tensor:
     assert isinstance(spec, AmplitudeModulator)
     if element.has("quantisation"):
         assert spec.bits is not None
-        span = 2.0 if spec.bipolar else 1.0
-        amplitude = effects.quantise(amplitude, span / (2**spec.bits - 1))
+        # The levels start at the lowest amplitude: counted from 0 a bipolar panel would round 1 to above 1.
+        low = -1.0 if spec.bipolar else 0.0
+        amplitude = low + effects.quantise(amplitude - low, (1 - low) / (2**spec.bits - 1))
     if element.has("extinction"):
         amplitude = effects.extinction(amplitude, pixelwise(element.read(state, "extinction")))
     return lossy(element, amplitude, state)

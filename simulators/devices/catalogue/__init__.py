@@ -31,18 +31,22 @@ def catalogue() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.toml")))
 
 
-@functools.cache
 def device_data(name: str) -> Mapping[str, Any]:
     """The plain data of a device by its catalogue name, or of a user's own ``.toml`` file.
 
     Raises:
         InputError: an unknown name (with the nearest ones), or a file that cannot be read.
     """
-    own = name.endswith(".toml")
-    if not own and name not in catalogue():
+    if name.endswith(".toml"):  # a user's own file: read each time, for it may have been edited
+        return {"name": Path(name).stem, **read_toml(name)}
+    if name not in catalogue():
         raise InputError(f"device {name!r} is not in the catalogue", allowed=nearest(name, catalogue()))
-    path = Path(name) if own else Path(__file__).parent / f"{name}.toml"
-    return {"name": path.stem, **read_toml(path)}
+    return _shipped(name)
+
+
+@functools.cache
+def _shipped(name: str) -> Mapping[str, Any]:
+    return {"name": name, **read_toml(Path(__file__).parent / f"{name}.toml")}
 
 
 def load_device(name: str) -> DeviceSpec:
