@@ -4,7 +4,7 @@ CONSTRAINTS ?= constraints.txt
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint benchmarks clean
+.PHONY: demo test test-slow lint benchmarks notebooks clean
 
 demo: $(VENV)/.installed-datasets
 	$(BIN)/photonic-acdc demo
@@ -22,6 +22,9 @@ lint: $(VENV)/.installed-dev
 
 benchmarks: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks
+
+notebooks: $(VENV)/.installed-test
+	$(BIN)/python notebooks/build.py
 
 clean:
 	rm -rf $(VENV)

@@ -1,4 +1,4 @@
-"""Optical linear layers: train them, run them on simulated benches of real devices, see which device causes which error.
+"""Optical linear layers: train them, run them on simulated benches of real devices, see which device errs how.
 
 Names load on first use; ``simulators`` holds the devices and knows nothing of this package.
 
@@ -30,7 +30,27 @@ _WHERE = {
 _PACKAGES = ("analysis", "data", "layers", "layout", "plots", "transforms")
 
 __version__ = "0.1.0"
-__all__ = sorted([*_WHERE, *_PACKAGES])  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "InputError",
+    "OpticalCascade",
+    "analysis",
+    "cascades",
+    "data",
+    "layers",
+    "layout",
+    "load_tensors",
+    "measure_light",
+    "noise",
+    "over_realisations",
+    "plots",
+    "rebind",
+    "run",
+    "save_tensors",
+    "set_input_range",
+    "to_optical",
+    "train",
+    "transforms",
+]
 
 if TYPE_CHECKING:
     from photonic_acdc import analysis, data, layers, layout, plots, transforms

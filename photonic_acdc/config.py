@@ -11,8 +11,9 @@ from simulators.bench import Bench, reference_bench
 from simulators.errors import InputError
 from simulators.spec import Fraction, NonNegative, Positive, Spec, Time, read_toml
 
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch's generator takes
+# Strict: true is no 1, and "3" is no 3.
+Count = Annotated[int, Field(ge=1, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]  # what torch's generator takes
 
 
 class DataConfig(Spec):
@@ -44,7 +45,7 @@ class TrainingConfig(Spec):
     """How to train, ideal and through the bench."""
 
     epochs: Count = 60
-    batch_size: Annotated[int, Field(ge=2)] = 64  #: a normalisation needs two rows
+    batch_size: Annotated[int, Field(ge=2, strict=True)] = 64  #: a normalisation needs two rows
     learning_rate: Positive = 0.05
     mask_rate: Positive = 1.0  #: factor of the learning rate for physical masks
     weight_decay: NonNegative = 0.01
@@ -115,9 +116,7 @@ class RunConfig(Spec):
         else:
             bench = Bench.load(settings.file)
         if bench.modes != self.model.modes:
-            raise InputError(
-                f"{settings.file}: modes", value=bench.modes, allowed=f"the model's, {self.model.modes}"
-            )
+            raise InputError(f"{settings.file}: modes", value=bench.modes, allowed=f"the model's, {self.model.modes}")
         source, detector = bench.source, bench.detector
         if settings.optical_density is not None:
             source = source.replace(optical_density=settings.optical_density)

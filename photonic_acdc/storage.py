@@ -30,7 +30,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         yield temporary
-        with temporary.open("rb") as file:
+        with temporary.open("r+b") as file:  # Windows syncs only what it may write
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:

@@ -17,7 +17,7 @@ from simulators.errors import InputError
 
 
 def dft(x: Tensor, dims: int = 1) -> Tensor:
-    r"""Unitary DFT, :math:`X_k = N^{-1/2}\sum_n x_n e^{-2\pi i nk/N}`, over the last ``dims`` axes. Complex, same shape."""
+    r"""Unitary DFT, :math:`X_k = N^{-1/2}\sum_n x_n e^{-2\pi i nk/N}`, over the last ``dims`` axes; same shape."""
     return torch.fft.fftn(x, dim=tuple(range(-dims, 0)), norm="ortho")
 
 

@@ -46,7 +46,30 @@ _WHERE = {
     "reference_bench": "bench",
 }
 
-__all__ = sorted([*_WHERE, "effects"])  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "AmplitudeModulator",
+    "Bench",
+    "Camera",
+    "Command",
+    "EffectRef",
+    "Ideal",
+    "InputError",
+    "Laser",
+    "Lens",
+    "PhaseModulator",
+    "Pixel",
+    "Placed",
+    "Readout",
+    "Realisations",
+    "SaturationWarning",
+    "Shots",
+    "Simulator",
+    "State",
+    "catalogue",
+    "effects",
+    "load_device",
+    "reference_bench",
+]
 
 if TYPE_CHECKING:
     from simulators import effects

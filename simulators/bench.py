@@ -54,9 +54,7 @@ class Placed(Spec):
     device: PlacedDevice
     macro_pixel: int = Field(default=1, ge=1)  #: native pixels a macro-pixel and axis
     panel: str | None = None  #: zones of one panel share its look-up table and its ripple
-    companion: Annotated[PhaseModulator | AmplitudeModulator, Field(discriminator="kind"), _named] | None = (
-        None
-    )
+    companion: Annotated[PhaseModulator | AmplitudeModulator, Field(discriminator="kind"), _named] | None = None
     relay: Annotated[Lens, _named] | None = None  #: each of the two lenses that image this plane onto the next device
 
     @property
@@ -198,7 +196,7 @@ class Bench(Spec):
 
     def elements(self, stages: int) -> tuple[Element, ...]:
         """Every device of a cascade of ``stages`` at its address, with the links that are on."""
-        return _elements(self, stages)
+        return _elements(self, stages)  # pyright: ignore[reportArgumentType]  # a frozen model is hashable
 
     def element(self, stages: int, address: str) -> Element:
         """One of :meth:`elements`."""
@@ -250,9 +248,7 @@ class Bench(Spec):
             for address, _, parameter in element.figures()
         }
 
-    def draw(
-        self, stages: int, normal: Callable[[str, str, tuple[int, ...]], Tensor], *, prefix: str = ""
-    ) -> State:
+    def draw(self, stages: int, normal: Callable[[str, str, tuple[int, ...]], Tensor], *, prefix: str = "") -> State:
         """Every figure with its static error: nominal + spread · ``normal(prefix + address, effect, shape)``.
 
         ``prefix`` tells apart two cascades on the same bench; zones of one panel keep the panel's draw.

@@ -18,9 +18,7 @@ class InputError(ValueError):
         remedy: what to try instead.
     """
 
-    def __init__(
-        self, quantity: str, *, value: object = None, allowed: str | None = None, remedy: str | None = None
-    ):
+    def __init__(self, quantity: str, *, value: object = None, allowed: str | None = None, remedy: str | None = None):
         self.quantity, self.value, self.allowed, self.remedy = quantity, value, allowed, remedy
         parts = [] if value is None else [f"got {value}"]
         if allowed is not None:

@@ -41,9 +41,7 @@ def centred_dft(count: int, *, dtype: torch.dtype = torch.complex128, device=Non
 def _pixel_basis(order: int) -> tuple[Tensor, Tensor, Tensor]:
     """Gauss-Legendre points and weights on [-1/2, 1/2], and the orthonormal modes there ``[order, nodes]``."""
     points, weights = np.polynomial.legendre.leggauss(max(NODES, order + 8))
-    modes = [
-        math.sqrt(2 * a + 1) * np.polynomial.legendre.Legendre.basis(a)(points) for a in range(order)
-    ]
+    modes = [math.sqrt(2 * a + 1) * np.polynomial.legendre.Legendre.basis(a)(points) for a in range(order)]
     return torch.from_numpy(points / 2), torch.from_numpy(weights / 2), torch.from_numpy(np.stack(modes))
 
 
@@ -72,7 +70,9 @@ def lens_matrix(n_in: int, n_out: int, scale: Tensor, *, order_in: int, order_ou
     u = (centres(n_out, device=device)[:, None] + points).reshape(-1)  # [k·node]
     # x = n + x': the phase splits into a part of the pixel's centre and a part inside it.
     across = _phasor(wave * torch.outer(u, centres(n_in, device=device)))  # [..., k·node, n]
-    inside = _phasor(wave * torch.outer(u, points)) @ (modes[:order_in] * weights).to(torch.complex128).T  # [..., k·node, b]
+    inside = (
+        _phasor(wave * torch.outer(u, points)) @ (modes[:order_in] * weights).to(torch.complex128).T
+    )  # [..., k·node, b]
     field = across[..., :, None] * inside[..., None, :]  # [..., k·node, n, b]
     field = field.reshape(*scale.shape, n_out, len(points), n_in * order_in)
     out = (modes[:order_out] * weights).to(torch.complex128) @ field  # [..., k, a, n·b]
@@ -80,26 +80,27 @@ def lens_matrix(n_in: int, n_out: int, scale: Tensor, *, order_in: int, order_ou
     return out * torch.rsqrt(scale.double())[..., None, None]
 
 
-def two_lens_taps(modes: int, pixels: int, scale: float, *, point: bool = False) -> Tensor:
+def two_lens_taps(modes: int, pixels: int, scale: float, *, window: float = 1.0) -> Tensor:
     r"""How the pixels of a Fourier-plane mask add up to the taps of the filter between two lenses, one axis.
 
-    A mask D between two lenses acts on pixel boxes as the Hankel matrix T[l, n] = t[n + l], with t = B D and
+    A mask D between two lenses takes pixel boxes to the mean field over a window of each pixel by the Hankel matrix
+    T[l, n] = t[n + l], with t = B D and
 
-    .. math:: B_{jk} = \frac{1}{M}\int_{\text{pixel }k} e^{-2\pi i j u/M}\,\mathrm{env}(u)\,du,
-        \quad j = -(N-1) \dots N-1
+    .. math:: B_{jk} = \frac{1}{M}\int_{\text{pixel }k} e^{-2\pi i j u/M}\,
+        \mathrm{sinc}\frac{u}{M}\,\mathrm{sinc}\frac{w u}{M}\,du, \quad j = -(N-1) \dots N-1
 
     Args:
         modes: N.
         pixels: P, of the mask.
         scale: M, of both lenses.
-        point: read at the centre of a mode, env = sinc(u/M), instead of projected on its box, env = sinc²(u/M).
+        window: w, share of a pixel's width over which the field is read; 1: projected on its box.
 
     Returns:
         Complex128 ``[2N-1, P]``. With P ≥ M ≥ 2N-1 it has full row rank, so that any taps can be had.
     """
     points, weights, _ = _pixel_basis(1)
     u = (centres(pixels)[:, None] + points).reshape(-1)
-    envelope = torch.sinc(u / scale) ** (1 if point else 2)
+    envelope = torch.sinc(u / scale) * torch.sinc(window * u / scale)
     lag = torch.arange(-(modes - 1), modes, dtype=torch.float64)
     kernel = _phasor(torch.outer(lag, u) * (-2 * math.pi / scale)) * envelope
     return (kernel.reshape(len(lag), pixels, -1) @ weights.to(torch.complex128)) / scale
@@ -112,9 +113,7 @@ def window_gram(order: int, window: float) -> Tensor:
     """
     points, weights, _ = _pixel_basis(order)
     x = points.numpy() * window * 2  # Legendre argument, -window … window
-    modes = np.stack(
-        [math.sqrt(2 * a + 1) * np.polynomial.legendre.Legendre.basis(a)(x) for a in range(order)]
-    )
+    modes = np.stack([math.sqrt(2 * a + 1) * np.polynomial.legendre.Legendre.basis(a)(x) for a in range(order)])
     modes = torch.from_numpy(modes)
     return (modes * (weights * window)) @ modes.T
 

@@ -63,9 +63,7 @@ class Ideal:
             field = along_axes(lens_y.mH, field, lens_x.mH) * command.field().conj()
         return field
 
-    def matrix(
-        self, commands: Sequence[Command], state: State, *, moments: Tensor | None = None
-    ) -> Tensor:
+    def matrix(self, commands: Sequence[Command], state: State, *, moments: Tensor | None = None) -> Tensor:
         """Dense ``[1, N, N]``."""
         return dense_matrix(self, commands, state, moments)
 

@@ -73,10 +73,9 @@ class Pixel:
         field = field if moments is None else field[None]
         for s in range(self.stages):
             for i in (0, 1):
-                if s == 0 and i == 0:
-                    field = field * masks[0]  # the input is constant over each pixel: mode 0 alone
-                else:
-                    field = field * self._spread(masks[2 * s + i])
+                # The input is constant over each pixel: until the first lens there is mode 0 alone.
+                mask = masks[2 * s + i]
+                field = field * (mask if s == 0 and i == 0 else self._spread(mask))
                 if probe is not None:
                     probe(f"stage[{s}].mask[{i}]", field)
                 matrix_y, matrix_x = lenses[2 * s + i]
@@ -106,26 +105,19 @@ class Pixel:
                     field = field * self._spread(masks[2 * s + i].conj())
         return field
 
-    def matrix(
-        self, commands: Sequence[Command], state: State, *, moments: Tensor | None = None
-    ) -> Tensor:
+    def matrix(self, commands: Sequence[Command], state: State, *, moments: Tensor | None = None) -> Tensor:
         """Dense ``[(Q,) R, N·q², N]``: mode amplitudes in, Legendre amplitudes at the detector out."""
         return dense_matrix(self, commands, state, moments)
 
     # --- masks and lenses -----------------------------------------------------------------------------------------
 
-    def transmissions(
-        self, commands: Sequence[Command], state: State, moments: Tensor | None = None
-    ) -> list[Tensor]:
+    def transmissions(self, commands: Sequence[Command], state: State, moments: Tensor | None = None) -> list[Tensor]:
         """What the masks show, complex ``[(Q,) R or 1, 1, y, x]`` each, in the order of the light."""
         return [
-            self._mask(f"stage[{j // 2}].mask[{j % 2}]", command, state, moments)
-            for j, command in enumerate(commands)
+            self._mask(f"stage[{j // 2}].mask[{j % 2}]", command, state, moments) for j, command in enumerate(commands)
         ]
 
-    def _mask(
-        self, address: str, command: Command, state: State, moments: Tensor | None
-    ) -> Tensor:
+    def _mask(self, address: str, command: Command, state: State, moments: Tensor | None) -> Tensor:
         element = self._elements[address]
         shown = show_phase(element, command.phase, state, cosines=self._cosines(element, moments))
         while shown.ndim < 4:

@@ -72,9 +72,7 @@ class Realisations:
 
     def normal(self, address: str, effect: str, shape: tuple[int, ...]) -> Tensor:
         """Standard normal values ``[R, 1, *shape]``, float64."""
-        rows = [
-            stream(self.seed, address, effect, realisation=r).standard_normal((1, *shape)) for r in self.index
-        ]
+        rows = [stream(self.seed, address, effect, realisation=r).standard_normal((1, *shape)) for r in self.index]
         return torch.from_numpy(np.stack(rows))
 
     def draw(self, bench: Drawable, stages: int, *, prefix: str = "") -> State:
@@ -92,6 +90,7 @@ class Shots:
         sample: the B sample identities (data-set index in evaluation; global row in training).
         exposure: number of the pass; repeats, or the step in training.
         differentiable: shot noise as √signal·ε with its gradient (training) instead of Poisson counts (evaluation).
+        prefix: of all addresses; tells apart the exposures of two cascades on one bench.
     """
 
     seed: int
@@ -99,6 +98,7 @@ class Shots:
     sample: tuple[int, ...]
     exposure: int = 0
     differentiable: bool = False
+    prefix: str = ""
 
     def __post_init__(self):
         check_seed(self.seed)
@@ -129,7 +129,7 @@ class Shots:
         # The frame is part of the name: two frames of one exposure are two effects, not two exposures.
         return stream(
             self.seed,
-            address,
+            self.prefix + address,
             f"{effect}#{frame}",
             realisation=realisation,
             sample=sample,

@@ -73,9 +73,7 @@ class Simulator(Protocol):
         """The adjoint (not the inverse) of :meth:`__call__` in ``field``."""
         ...
 
-    def matrix(
-        self, commands: Sequence[Command], state: State, *, moments: Tensor | None = None
-    ) -> Tensor:
+    def matrix(self, commands: Sequence[Command], state: State, *, moments: Tensor | None = None) -> Tensor:
         """Dense ``[(Q,) R, out, in]`` of :meth:`__call__`."""
         ...
 
@@ -84,9 +82,7 @@ class Simulator(Protocol):
         ...
 
 
-def dense_matrix(
-    simulator: Simulator, commands: Sequence[Command], state: State, moments: Tensor | None
-) -> Tensor:
+def dense_matrix(simulator: Simulator, commands: Sequence[Command], state: State, moments: Tensor | None) -> Tensor:
     """``[(Q,) R, out, in]`` by sending every basis vector through."""
     y, x = simulator.bench.modes
     reference = commands[0].phase

@@ -216,9 +216,7 @@ class DeviceSpec(Spec):
                         {"key": repr(key), "has": ", ".join(sorted(entry))},
                     )
                 figures[key] = entry["value"]
-                provenance.append(
-                    {"figure": key, "source": entry["source"], "confidence": entry["confidence"]}
-                )
+                provenance.append({"figure": key, "source": entry["source"], "confidence": entry["confidence"]})
             else:
                 figures[key] = entry
         if provenance:
@@ -268,9 +266,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(
-            f"file {path}", value=error.strerror or str(error), allowed="a readable TOML file"
-        ) from None
+        raise InputError(f"file {path}", value=error.strerror or str(error), allowed="a readable TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"file {path}", value=str(error), allowed="valid TOML") from None
 

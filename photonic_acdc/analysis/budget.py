@@ -73,10 +73,7 @@ def error_budget(
         if progress is not None:
             progress(2 + 2 * done, total)
     return xr.Dataset(
-        {
-            name: ("effect", columns[name], {"long_name": long, "units": unit})
-            for name, (long, unit) in _LONG.items()
-        },
+        {name: ("effect", columns[name], {"long_name": long, "units": unit}) for name, (long, unit) in _LONG.items()},
         coords={
             "effect": ("effect", list(groups), {"long_name": "effect", "units": "1"}),
             "kind": ("effect", [kind for _, kind in groups.values()], {"long_name": "kind", "units": "1"}),

@@ -68,9 +68,7 @@ def _pitch(bench: Bench, address: str) -> float:
 def _sampled(modes: Tensor, order: int, samples: int) -> Tensor:
     """Sum of Legendre modes at the centres of ``samples`` cells a pixel."""
     points = (np.arange(samples) + 0.5) / samples * 2 - 1
-    basis = np.stack(
-        [math.sqrt(2 * a + 1) * np.polynomial.legendre.Legendre.basis(a)(points) for a in range(order)]
-    )
+    basis = np.stack([math.sqrt(2 * a + 1) * np.polynomial.legendre.Legendre.basis(a)(points) for a in range(order)])
     weights = torch.from_numpy(basis).to(modes.dtype)  # [q, samples]
     y, x = modes.shape[0] // order, modes.shape[1] // order
     fine = torch.einsum("yaxb,as,bt->ysxt", modes.reshape(y, order, x, order), weights, weights)

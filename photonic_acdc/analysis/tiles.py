@@ -32,9 +32,7 @@ class Tile:
 def tiles(samples: int, realisations: tuple[int, ...]) -> list[Tile]:
     """All tiles of an evaluation, realisation by realisation."""
     return [
-        Tile(r, slice(start, min(start + TILE, samples)))
-        for r in realisations
-        for start in range(0, samples, TILE)
+        Tile(r, slice(start, min(start + TILE, samples))) for r in realisations for start in range(0, samples, TILE)
     ]
 
 
@@ -50,9 +48,7 @@ def one_thread() -> Iterator[None]:
 
 
 @torch.no_grad()
-def evaluate(
-    model: nn.Module, data: Dataset, tile: Tile, mode: Mode, seed: int, exposure: int = 0
-) -> Tensor:
+def evaluate(model: nn.Module, data: Dataset, tile: Tile, mode: Mode, seed: int, exposure: int = 0) -> Tensor:
     """Logits ``[rows, classes]`` of one tile; ``model`` in eval mode, within :func:`one_thread`."""
     rows = data.rows(tile.rows)
     with noise(

@@ -1,4 +1,4 @@
-"""Commands of ``photonic-acdc``. Heavy packages are imported where a command needs them, so that ``--help`` is quick."""
+"""Commands of ``photonic-acdc``. Heavy packages are imported where a command needs them: ``--help`` is quick."""
 
 from __future__ import annotations
 

@@ -63,9 +63,9 @@ def summary(card: dict[str, Any], folder: Path) -> None:
         f"{light['devices']:.1%}, of which {results['efficiency']:.1%} ({results['efficiency_db']:.1f} dB) reach the "
         f"detector's modes. Judged at order {results['order']}."
     )
-    console.print(
-        f"{machine['wall_s']:.0f} s, {machine['peak_memory_bytes'] / 1e9:.2f} GB at most. Files and pictures: {folder}/"
-    )
+    memory = machine["peak_memory_bytes"]
+    most = "" if memory is None else f", {memory / 1e9:.2f} GB at most"
+    console.print(f"{machine['wall_s']:.0f} s{most}. Files and pictures: {folder}/")
 
 
 def device_list(found: Sequence[DeviceSpec]) -> None:
@@ -87,9 +87,7 @@ def device(entry: DeviceSpec) -> None:
             continue
         known = any(p.figure == name for p in entry.provenance)
         origin = entry.source_of(name) if known else None
-        table.add_row(
-            name, f"{value}", origin.confidence if origin else "", origin.source if origin else ""
-        )
+        table.add_row(name, f"{value}", origin.confidence if origin else "", origin.source if origin else "")
     Console().print(table)
 
 

@@ -57,9 +57,7 @@ def make_dataset(x: np.ndarray, y: np.ndarray, name: str) -> Dataset:
     if x.ndim < 2 or not np.issubdtype(x.dtype, np.number) or np.iscomplexobj(x):
         raise InputError(f"{name}: x", value=f"{x.dtype} {x.shape}", allowed="real numbers [n, features]")
     if y.ndim != 1 or len(x) != len(y):
-        raise InputError(
-            f"{name}: x and y", value=f"{len(x)} rows and labels {y.shape}", allowed="one label a row"
-        )
+        raise InputError(f"{name}: x and y", value=f"{len(x)} rows and labels {y.shape}", allowed="one label a row")
     if not x.size:
         raise InputError(f"{name}: x", value=f"no values {x.shape}", allowed="real numbers [n, features]")
     with np.errstate(over="ignore"):  # beyond float32: infinite, and refused as such

@@ -46,9 +46,7 @@ def load_data(source: str) -> Dataset:
     if source.endswith(".npz"):
         return make_dataset(*_read_npz(source), source)
     if source not in SOURCES:
-        raise InputError(
-            "data.source", value=repr(source), allowed=f"a .npz file, or {nearest(source, SOURCES)}"
-        )
+        raise InputError("data.source", value=repr(source), allowed=f"a .npz file, or {nearest(source, SOURCES)}")
     return make_dataset(*SOURCES[source](), source)
 
 
@@ -56,15 +54,13 @@ def _read_npz(path: str) -> tuple[np.ndarray, np.ndarray]:
     if not Path(path).is_file():
         raise InputError(f"data file {path}", value="no such file", allowed="a .npz with arrays x and y")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError("one bare array")
-        with loaded as arrays:
+        with Path(path).open("rb") as file:  # numpy would leave a broken one open
+            arrays = np.load(file, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise ValueError("one bare array")
             missing = {"x", "y"} - set(arrays.files)
             if missing:
-                raise InputError(
-                    f"data file {path}", value=f"arrays {sorted(arrays.files)}", allowed="arrays x and y"
-                )
+                raise InputError(f"data file {path}", value=f"arrays {sorted(arrays.files)}", allowed="arrays x and y")
             return arrays["x"], arrays["y"]
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError) as error:
         if isinstance(error, InputError):

@@ -58,9 +58,7 @@ class ACDC(nn.Module):
         size = (stages, features)
         self.a = nn.Parameter(torch.empty(size, device=device, dtype=dtype))
         self.d = nn.Parameter(torch.empty(size, device=device, dtype=dtype))
-        self.register_parameter(
-            "bias", nn.Parameter(torch.empty(size, device=device, dtype=dtype)) if bias else None
-        )
+        self.register_parameter("bias", nn.Parameter(torch.empty(size, device=device, dtype=dtype)) if bias else None)
         self.reset_parameters(generator)
 
     @classmethod

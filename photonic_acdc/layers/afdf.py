@@ -24,7 +24,7 @@ class AFDF(nn.Module):
     Args:
         features: N ≥ 1, odd or even.
         stages: K ≥ 1.
-        shape: (y, x) with y·x = N: the features lie on a grid and F is its 2-D transform, one spherical lens. None: 1-D.
+        shape: (y, x) with y·x = N: the features lie on a grid and F is its 2-D transform, one lens. None: 1-D.
         phase_only: every diagonal has modulus 1, so that the layer is unitary.
         init: ``"random_phase"`` (phases uniform on the circle, modulus 1: an isometry at the start) or ``"identity"``
             (1 + 0.06·N(0, 1), complex).

@@ -17,9 +17,7 @@ def positive(name: str, value: int) -> int:
 def last_axis(x: Tensor, features: int, layer: str) -> None:
     """Raise :class:`InputError` unless the last axis of ``x`` has ``features`` entries."""
     if x.shape[-1:] != (features,):
-        raise InputError(
-            f"{layer}: last axis of the input", value=tuple(x.shape), allowed=f"(..., {features})"
-        )
+        raise InputError(f"{layer}: last axis of the input", value=tuple(x.shape), allowed=f"(..., {features})")
 
 
 def square(linear: nn.Linear, layer: str) -> int:

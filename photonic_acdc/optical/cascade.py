@@ -55,7 +55,8 @@ class OpticalCascade(nn.Module):
         if not x_max > 0:
             raise InputError("x_max", value=x_max, allowed="greater than 0")
         self.masks = cast(nn.Module, masks)
-        self.readout_kind, self.address = readout, address
+        self.readout_kind: Kind = readout
+        self.address = address
         self.noise = Noise()
         self.meter: LightMeter | None = None
         self.x_max: Tensor
@@ -106,9 +107,12 @@ class OpticalCascade(nn.Module):
 
     # --- what it does -----------------------------------------------------------------------------------------------
 
-    @torch.compiler.disable  # the specs' bookkeeping is no tensor program; what surrounds the cascade still compiles
     def forward(self, x: Tensor) -> Tensor:
         """The decoded output for ``x``; leading axes beyond one are rows too."""
+        return self._measure(x)  # pyright: ignore[reportCallIssue, reportArgumentType, reportReturnType]  # a decorator
+
+    @torch.compiler.disable  # the specs' bookkeeping is no tensor program; what surrounds the cascade still compiles
+    def _measure(self, x: Tensor) -> Tensor:
         rows = x.shape[:-1]
         frames, readout = self._frames(x)
         light = cast(Masks, self.masks).orient(readout.decode(frames))
@@ -149,8 +153,14 @@ class OpticalCascade(nn.Module):
         values = values.to(self._complex if x.is_complex() else self.reference.dtype)
         shots = None
         if noise.dynamic == "drawn":
-            samples = self._sample_rows(batch)
-            shots = Shots(noise.seed, noise.realisations, samples, noise.exposure, noise.differentiable)
+            shots = Shots(
+                noise.seed,
+                noise.realisations,
+                self._sample_rows(batch),
+                noise.exposure,
+                noise.differentiable,
+                prefix=self.address,
+            )
         state = noise.state if noise.state is not None else self._nominal_state()
         return self._simulators[noise.static != "none"], state, shots, values
 
@@ -176,7 +186,7 @@ class OpticalCascade(nn.Module):
         return readout.frames(fields, state, shots), readout
 
     def _propagate(self, simulator: Simulator, commands, field: Tensor, state: State) -> Tensor:
-        """``[Q, R, B, …]``. Where more rows than modes share one operator, through its matrix: the cascade is linear."""
+        """``[Q, R, B, …]``; where more rows than modes share one operator, through its matrix: a cascade is linear."""
         if field.shape[1] <= self.features:
             return simulator(commands, field, state, moments=simulator.moments)
         matrix = simulator.matrix(commands, state, moments=simulator.moments)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from photonic_acdc.layers import ACDC, AFDF, Intensity
-from photonic_acdc.optical.cascade import Build, OpticalCascade
+from photonic_acdc.optical.cascade import OpticalCascade
 from photonic_acdc.optical.masks import ExactMasks, NativeMasks
 from simulators.bench import Bench
 from simulators.detection import Kind
@@ -103,9 +103,7 @@ def to_optical(
     return convert(copy.deepcopy(model, memo), model)
 
 
-def rebind(
-    model: nn.Module, bench: Bench | None = None, simulator: Any = None, **options: Any
-) -> nn.Module:
+def rebind(model: nn.Module, bench: Bench | None = None, simulator: Any = None, **options: Any) -> nn.Module:
     """A copy of an optical ``model`` on another bench of the same sizes, or under another simulator or order.
 
     >>> judge = rebind(optic, order=3)
@@ -127,7 +125,9 @@ def rebind(
         target = bench or cascade.bench
         if target.command_shapes != cascade.bench.command_shapes:
             raise InputError(
-                "rebind: masks of the bench", value=target.command_shapes, allowed=cascade.bench.command_shapes
+                "rebind: masks of the bench",
+                value=target.command_shapes,
+                allowed=str(cascade.bench.command_shapes),
             )
         cascade.bind(target, functools.partial(simulator or cascade.build, **options))
     return copied

@@ -118,7 +118,8 @@ class ExactMasks(nn.Module):
         if bench.stage[0].companion is None or bench.stage[2].companion is None:
             raise InputError(
                 'mapping="exact" needs complex masks, and this bench shows phase alone',
-                remedy='an amplitude panel as stage[].companion (reference_bench(complex_masks=True)), or mapping="native"',
+                remedy="an amplitude panel as stage[].companion (reference_bench(complex_masks=True)), "
+                'or mapping="native"',
             )
         if bench.scales[0] != bench.scales[1]:
             raise InputError(
@@ -128,7 +129,7 @@ class ExactMasks(nn.Module):
             )
         # The taps of the simulator's own kernel: one function for the mapping and for the lens.
         inverses = [
-            torch.linalg.pinv(two_lens_taps(modes, pixels, bench.scales[0]))
+            torch.linalg.pinv(two_lens_taps(modes, pixels, bench.scales[0], window=bench.detector.window))
             for modes, pixels in zip(bench.modes, bench.fourier_pixels, strict=True)
         ]
         self._inverse = (inverses[0], inverses[1])

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -48,7 +48,6 @@ class Noise:
     samples: tuple[int, ...] | None = None
     exposure: int = 0
     differentiable: bool = False
-    overrides: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 _PRESETS = {
@@ -123,9 +122,7 @@ def _state(cascade, draws: Realisations | None, overrides: Mapping[str, Tensor])
     if draws is None and not overrides:
         return None
     bench, stages = cascade.bench, cascade.stages
-    state = dict(
-        bench.nominal(stages) if draws is None else draws.draw(bench, stages, prefix=cascade.address)
-    )
+    state = dict(bench.nominal(stages) if draws is None else draws.draw(bench, stages, prefix=cascade.address))
     for address in overrides:
         if address not in state:
             from simulators.errors import nearest

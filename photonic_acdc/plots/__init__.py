@@ -3,7 +3,7 @@
 | file | pictures |
 |---|---|
 | ``training`` | :func:`training_curves` |
-| ``robustness`` | :func:`accuracy_over_realisations`, :func:`accuracy_against_photons`, :func:`accuracy_against_light` |
+| ``robustness`` | :func:`accuracy_over_realisations`, :func:`accuracy_against_photons`, ``…_light`` |
 | ``budget`` | :func:`error_budget` |
 | ``field`` | :func:`masks`, :func:`field_planes` |
 | ``bench`` | :func:`layout` |

@@ -76,7 +76,14 @@ def layout(plan: Layout) -> Figure:
     kinds = dict.fromkeys(s.kind for s in stations)
     patches = [Patch(color=_LOOKS[kind], label=kind.replace("_", " ")) for kind in kinds]
     patches.append(Patch(color="#CC3311", alpha=0.18, label="light"))
-    ax.legend(handles=patches, ncols=len(patches), frameon=False, fontsize="x-small", loc="lower center", bbox_to_anchor=(0.5, -0.3))
+    ax.legend(
+        handles=patches,
+        ncols=len(patches),
+        frameon=False,
+        fontsize="x-small",
+        loc="lower center",
+        bbox_to_anchor=(0.5, -0.3),
+    )
     below.axis("off")
     table = below.table(
         [[d.quantity, d.name, d.vendor, d.kind, d.role] for d in plan.devices],

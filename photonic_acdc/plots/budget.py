@@ -29,12 +29,18 @@ def error_budget(budget: xr.Dataset) -> Figure:
     Args:
         budget: as ``analysis.error_budget`` gives it.
     """
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import MaxNLocator
+
     order = np.argsort(np.maximum(budget["accuracy_gain"].values, budget["accuracy_lost"].values))
     effects = [str(name).replace("_", " ") for name in budget["effect"].values[order]]
     kinds = [str(kind) for kind in budget["kind"].values[order]]
     figure = new_figure(9.5, 0.27 * len(effects) + 1.5)
     left, right = figure.subplots(1, 2, sharey=True)
-    panels = ((left, "accuracy_gain", "left out: accuracy won"), (right, "accuracy_lost", "alone: accuracy lost"))
+    panels = (
+        (left, "accuracy_gain", "left out: accuracy won"),
+        (right, "accuracy_lost", "alone: accuracy lost"),
+    )
     for ax, name, label in panels:
         ax.spines[["top", "right"]].set_visible(False)
         ax.barh(
@@ -47,9 +53,8 @@ def error_budget(budget: xr.Dataset) -> Figure:
         )
         ax.axvline(0, color="0.3", linewidth=0.8)
         ax.set_xlabel(f"{label} (± standard error)")
-        percent(ax, "x")
-    from matplotlib.patches import Patch
-
+        percent(ax, "x", decimals=1)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
     shown = [Patch(color=_KINDS[kind], label=kind) for kind in dict.fromkeys(reversed(kinds))]
     right.legend(handles=shown, frameon=False, fontsize="small", loc="lower right")
     figure.suptitle(

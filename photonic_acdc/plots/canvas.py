@@ -61,8 +61,8 @@ def save_grey(image: np.ndarray, path: str | Path) -> None:
         Image.fromarray(image).save(temporary)
 
 
-def percent(ax: Axes, axis: str = "y") -> None:
+def percent(ax: Axes, axis: str = "y", decimals: int | None = None) -> None:
     """Tick labels of a share as per cent."""
     from matplotlib.ticker import PercentFormatter
 
-    getattr(ax, f"{axis}axis").set_major_formatter(PercentFormatter(1.0, decimals=None))
+    getattr(ax, f"{axis}axis").set_major_formatter(PercentFormatter(1.0, decimals=decimals))

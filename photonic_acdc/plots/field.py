@@ -21,8 +21,9 @@ def masks(shown: Mapping[str, np.ndarray]) -> Figure:
         shown: address → complex transmission ``[y, x]``.
     """
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import ListedColormap, Normalize
 
+    wheel = ListedColormap(_colours(np.exp(1j * np.linspace(-np.pi, np.pi, 256)), 1.0))
     figure = new_figure(2.3 * len(shown) + 0.8, 2.7)
     panels = np.atleast_1d(figure.subplots(1, len(shown)))
     for ax, (address, mask) in zip(panels, shown.items(), strict=True):
@@ -31,7 +32,7 @@ def masks(shown: Mapping[str, np.ndarray]) -> Figure:
         ax.set_xticks([])
         ax.set_yticks([])
     bar = figure.colorbar(
-        ScalarMappable(Normalize(-np.pi, np.pi), "twilight"), ax=list(panels), shrink=0.8, label="phase (rad)"
+        ScalarMappable(Normalize(-np.pi, np.pi), wheel), ax=list(panels), shrink=0.8, label="phase (rad)"
     )
     bar.set_ticks([-np.pi, 0, np.pi], labels=["-π", "0", "π"])
     return figure
@@ -61,9 +62,11 @@ def field_planes(planes: xr.Dataset) -> Figure:
         plane = planes[name]
         half = _half_width(plane)
         field = plane.values
-        # The brightest thousandth saturates, or one bright spot would leave the rest black.
+        # The brightest hundredth saturates, or one bright spot would leave the rest black.
         ax.imshow(
-            _colours(field, np.quantile(np.abs(field), 0.999)), extent=(-half, half, half, -half), interpolation="nearest"
+            _colours(field, np.quantile(np.abs(field), 0.99)),
+            extent=(-half, half, half, -half),
+            interpolation="nearest",
         )
         ax.set_facecolor("black")
         ax.set_xlim(-widest, widest)
@@ -84,9 +87,9 @@ def _half_width(plane: xr.DataArray) -> float:
 
 
 def _colours(field: np.ndarray, brightest: float) -> np.ndarray:
-    """RGB: the cyclic map's colour of the phase, scaled by the amplitude."""
-    from matplotlib import colormaps
+    """RGB: hue is the phase (red at 0, as of old in optics), value the amplitude."""
+    from matplotlib.colors import hsv_to_rgb
 
-    phase = colormaps["twilight"]((np.angle(field) + np.pi) / (2 * np.pi))
+    hue = np.mod(np.angle(field) / (2 * np.pi), 1.0)
     brightness = np.clip(np.abs(field) / (brightest or 1.0), 0, 1)
-    return phase[..., :3] * brightness[..., None]
+    return hsv_to_rgb(np.stack([hue, np.full_like(hue, 0.85), brightness], axis=-1))

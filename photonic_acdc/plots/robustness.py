@@ -25,7 +25,7 @@ def accuracy_over_realisations(
         ax: to draw on.
     """
     stages = [stage for stage in COLOURS if stage in summaries]
-    ax = axes(ax, 7.0, 0.75 * len(stages) + 1.2)
+    ax = axes(ax, 8.5, 0.75 * len(stages) + 1.2)
     for row, stage in enumerate(reversed(stages)):
         values = np.sort(errors[stage].values.ravel())
         values = values[np.isfinite(values)]
@@ -42,18 +42,19 @@ def accuracy_over_realisations(
         if mark["p05"] < mark["mean"]:
             ax.plot([mark["p05"]] * 2, [row - 0.36, row + 0.36], color=colour, linewidth=1.2, linestyle=":")
             text += f"  (5th percentile {mark['p05']:.1%})"
+        # Beside the bar, on the side with more room.
+        left = mark["mean"] > 0.5
         ax.annotate(
             text,
             (mark["mean"], row + 0.38),
-            ha="right",
+            ha="right" if left else "left",
             va="bottom",
             fontsize="small",
             color=colour,
-            annotation_clip=False,
         )
     ax.set_yticks(range(len(stages)), [NAMES[stage] for stage in reversed(stages)])
     ax.set_ylim(-0.6, len(stages) - 0.25)
-    ax.set_xlabel("test accuracy; a dot a virtual bench and seed, bar: mean, dotted: 5th percentile")
+    ax.set_xlabel("test accuracy (dot: a virtual bench; bar: mean; dotted: 5th percentile)", fontsize="small")
     percent(ax, "x")
     return ax
 
@@ -101,15 +102,14 @@ def accuracy_against_light(front: xr.Dataset, *, ax: Axes | None = None) -> Axes
         low, high = np.quantile(values, [0.05, 0.95])
         ax.plot([x, x], [low, high], color=colour, alpha=0.5)
         ax.plot(x, values.mean(), "o", color=colour, markersize=5)
-        ax.annotate(f"w = {weight:g}", (x, values.mean()), xytext=(6, 4), textcoords="offset points", fontsize="small")
-    ax.axvline(0.04, color="0.6", linestyle=":", linewidth=1)
+        ax.annotate(f"w = {weight:g}", (x, values.mean()), xytext=(7, -3), textcoords="offset points", fontsize="small")
     ax.set_xscale("log")
-    from matplotlib.ticker import LogLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, NullLocator
 
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 4, 6)))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("light at the detector's modes, of what the devices themselves pass")
     ax.set_ylabel("test accuracy (mean, 5th to 95th percentile)")
-    percent(ax, "x")
+    percent(ax, "x", decimals=0)
     percent(ax)
     return ax

@@ -37,12 +37,8 @@ def load_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimiz
     """
     tensors, data = load_tensors(path)
     if not isinstance(data, dict) or data.get("key") != key:
-        raise InputError(
-            f"checkpoint {path} is of another training run", remedy="another path, or remove the file"
-        )
-    model.load_state_dict(
-        {name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")}
-    )
+        raise InputError(f"checkpoint {path} is of another training run", remedy="another path, or remove the file")
+    model.load_state_dict({name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")})
     for name, parameter in model.named_parameters():
         prefix = f"optimiser/{name}/"
         slots: dict[str, Any] = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}

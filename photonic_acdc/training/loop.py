@@ -49,13 +49,15 @@ class TrainingResult:
 
         return xr.Dataset(
             {
-                name: ("epoch", [float(row[name]) for row in self.history], {"long_name": long, "units": unit})
+                name: (
+                    "epoch",
+                    [float(row[name]) for row in self.history],
+                    {"long_name": long, "units": unit},
+                )
                 for name, (long, unit) in _FIGURES.items()
                 if name in self.history[0]
             },
-            coords={
-                "epoch": ("epoch", range(1, len(self.history) + 1), {"long_name": "epoch", "units": "1"})
-            },
+            coords={"epoch": ("epoch", range(1, len(self.history) + 1), {"long_name": "epoch", "units": "1"})},
         )
 
 
@@ -92,8 +94,8 @@ def train(
 
     with η the share of the devices' own light that reaches the detector (:class:`~photonic_acdc.optical.LightMeter`).
     In ``"sample"`` every step sees benches never built before: static errors of realisations
-    2³² + step·R … 2³² + step·R + R-1, shots keyed by the step and the row. Interrupted and started again with the same checkpoint, it ends bit-identically
-    to never having stopped.
+    2³² + step·R … 2³² + step·R + R-1, shots keyed by the step and the row. Interrupted and started again with the same
+    checkpoint, it ends bit-identically to never having stopped.
 
     Args:
         model: maps ``[B, features]`` to logits ``[B, classes]``; optical cascades in it follow ``noise_mode``.
@@ -158,7 +160,7 @@ def train(
             optimiser.step()
             for name in sums:
                 sums[name] += figures[name] / batches
-        row = {**sums, "learning_rate": rate}
+        row = {**sums, "learning_rate": optimiser.param_groups[-1]["lr"]}
         if not optical:
             del row["efficiency"]
         if validation is not None:
@@ -212,11 +214,13 @@ class _Objective:
 def _groups(model: nn.Module, weight_decay: float, mask_rate: float) -> list[dict]:
     """Masks take larger steps; electronic weight matrices decay; masks, biases and normalisations do not."""
     masks = {id(p) for cascade in cascades(model).values() for p in cascade.parameters()}
-    electronic = {
-        id(module.weight) for module in model.modules() if isinstance(module, (nn.Linear, nn.Conv2d))
-    }
+    electronic = {id(module.weight) for module in model.modules() if isinstance(module, (nn.Linear, nn.Conv2d))}
     groups = (
-        {"params": [p for p in model.parameters() if id(p) in masks], "weight_decay": 0.0, "factor": mask_rate},
+        {
+            "params": [p for p in model.parameters() if id(p) in masks],
+            "weight_decay": 0.0,
+            "factor": mask_rate,
+        },
         {
             "params": [p for p in model.parameters() if id(p) not in masks | electronic],
             "weight_decay": 0.0,

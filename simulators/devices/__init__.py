@@ -3,7 +3,7 @@
 | file | device | when its links act | left out so far |
 |---|---|---|---|
 | ``laser`` | :class:`Laser` | the light written into the first plane | profile, polarisation, linewidth |
-| ``modulator`` | :class:`PhaseModulator`, :class:`AmplitudeModulator` | at each mask and at the input | fringing, flatness, settling |
+| ``modulator`` | :class:`PhaseModulator`, :class:`AmplitudeModulator` | masks, input | fringing, flatness, settling |
 | ``lens`` | :class:`Lens` | between two planes | aperture, aberration, misalignment |
 | ``camera`` | :class:`Camera` | at the last plane | offset non-uniformity, cover glass |
 | ``catalogue`` | real devices, a ``.toml`` each | | |

@@ -58,18 +58,14 @@ class Camera(DeviceSpec):
             gain = Parameter("gain_nonuniformity", 1.0, self.gain_nonuniformity / math.sqrt(n), "pixels")
             links.append(Link("gain_nonuniformity", "mismatch", (gain,)))
         if self.dark_current is not None:
-            links.append(
-                Link("dark_current", "dynamic", (Parameter("dark_current", self.dark_current * n),))
-            )
+            links.append(Link("dark_current", "dynamic", (Parameter("dark_current", self.dark_current * n),)))
         if self.shot_noise:
             links.append(Link("shot_noise", "dynamic"))
         if self.read_noise is not None:
             sigma = Parameter("read_noise", self.read_noise * math.sqrt(n))
             links.append(Link("read_noise", "dynamic", (sigma,)))
         if self.full_well is not None:
-            links.append(
-                Link("full_well", "deterministic", (Parameter("full_well", self.full_well * n),))
-            )
+            links.append(Link("full_well", "deterministic", (Parameter("full_well", self.full_well * n),)))
         if self.bits is not None and self.full_well is not None:
             step = Parameter("step", self.full_well / (2**self.bits - 1) * math.sqrt(n))
             links.append(Link("quantisation", "deterministic", (step,)))

@@ -1,4 +1,4 @@
-"""The ordered chain of effects a device applies: each link named and typed, with the figures it reads from the state."""
+"""The ordered chain of effects a device applies: each link named and typed, with the figures it reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from simulators.random import State
 
 Kind = Literal["deterministic", "process", "mismatch", "dynamic", "drift", "history"]
-"""How an error is drawn: never; once for all devices of a kind; once an instance; each exposure; slowly; from the past."""
+"""How it is drawn: never, once for all devices of a kind, once an instance, each exposure, slowly, by history."""
 
 
 @dataclass(frozen=True)

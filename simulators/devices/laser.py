@@ -31,9 +31,7 @@ class Laser(DeviceSpec):
         """Effects in the order they act."""
         if self.intensity_noise is None:
             return ()
-        return (
-            Link("intensity_noise", "dynamic", (Parameter("intensity_noise", self.intensity_noise),)),
-        )
+        return (Link("intensity_noise", "dynamic", (Parameter("intensity_noise", self.intensity_noise),)),)
 
     def photons_per_joule(self) -> float:
         """1/(hν) in photons a joule."""

@@ -53,14 +53,10 @@ class PhaseModulator(Modulator):
         if self.flicker_depth is not None:
             links.append(Link("flicker", "dynamic", (Parameter("flicker", self.flicker_depth),), shared=True))
         if self.phase_error is not None:
-            links.append(
-                Link("phase_error", "mismatch", (Parameter("phase_error", 0.0, self.phase_error, "pixels"),))
-            )
+            links.append(Link("phase_error", "mismatch", (Parameter("phase_error", 0.0, self.phase_error, "pixels"),)))
         if self.zero_order_leak is not None:
             links.append(
-                Link(
-                    "zero_order_leak", "deterministic", (Parameter("zero_order_leak", self.zero_order_leak),)
-                )
+                Link("zero_order_leak", "deterministic", (Parameter("zero_order_leak", self.zero_order_leak),))
             )
         return (*links, *_reflectance(self))
 
@@ -70,7 +66,9 @@ class AmplitudeModulator(Modulator):
 
     kind: Literal["amplitude_modulator"] = "amplitude_modulator"
     bipolar: bool = False  #: reaches [-1, 1] instead of [0, 1]
-    extinction_ratio: Annotated[Positive, Field(ge=1)] | None = None  #: bright over dark, of power; None: perfectly dark
+    extinction_ratio: Annotated[Positive, Field(ge=1)] | None = (
+        None  #: bright over dark, of power; None: perfectly dark
+    )
 
     def links(self) -> tuple[Link, ...]:
         """Effects in the order they act."""
@@ -89,9 +87,7 @@ def _reflectance(device: Modulator) -> tuple[Link, ...]:
     return (Link("loss", "deterministic", (Parameter("transmission", device.reflectance),)),)
 
 
-def show_phase(
-    element: Element, phase: Tensor, state: State, *, cosines: Tensor | None = None
-) -> Tensor:
+def show_phase(element: Element, phase: Tensor, state: State, *, cosines: Tensor | None = None) -> Tensor:
     r"""Complex transmission of a phase panel commanded to ``phase``.
 
     .. math:: t = \sqrt{R}\,\bigl[(1-a)\,e^{i(\phi(1 + m\cos\theta) + \varepsilon)} + a\bigr],

@@ -18,4 +18,5 @@ def zero_order_leak(transmission: Tensor, leak: Tensor | float, reflection: comp
         leak: a, field amplitude share, 0 to 1, broadcastable.
         reflection: r, of the unmodulated light.
     """
-    return (1 - leak) * transmission + torch.as_tensor(leak * reflection).to(transmission.dtype)
+    unmodulated = torch.as_tensor(leak * reflection, dtype=transmission.dtype, device=transmission.device)
+    return (1 - leak) * transmission + unmodulated

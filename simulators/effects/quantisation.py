@@ -45,4 +45,4 @@ def quantise_phase(phase: Tensor, bits: int, stroke: Tensor | float) -> Tensor:
     last = top * step
     # Above the last level, zero may be nearer, going round.
     beyond = torch.where(turn - phase < phase - last, torch.zeros_like(phase), last)
-    return straight_through(phase, torch.where(level > top, beyond, level * step))
+    return straight_through(phase, torch.where(phase > last, beyond, level * step))

@@ -59,7 +59,9 @@ def violations(root: Path) -> list[str]:
         arrows[name] = {target for target, eager in used if eager and target in known and target != name}
         for target, _ in used:
             if name.startswith("simulators") and target.startswith("photonic_acdc"):
-                found.append(f"{name} imports {target}: simulators know nothing of photonic_acdc; move it or pass it in")
+                found.append(
+                    f"{name} imports {target}: simulators know nothing of photonic_acdc; move it or pass it in"
+                )
             if name.startswith("photonic_acdc.layers") and (
                 target.startswith("simulators")
                 and target not in LAYERS_MAY_USE

@@ -83,7 +83,10 @@ def test_afdf_equals_dense_factors(n):
 
 def test_afdf_starts_as_an_isometry_and_phase_only_stays_one():
     x = torch.randn(3, 30, dtype=torch.complex128)
-    for layer in (AFDF(30, 4, dtype=torch.float64), AFDF(30, 4, shape=(5, 6), phase_only=True, dtype=torch.float64)):
+    for layer in (
+        AFDF(30, 4, dtype=torch.float64),
+        AFDF(30, 4, shape=(5, 6), phase_only=True, dtype=torch.float64),
+    ):
         assert torch.allclose(layer(x).norm(dim=-1), x.norm(dim=-1))
     assert [name for name, _ in layer.named_parameters()] == ["a_phase", "d_phase"]
 

@@ -61,7 +61,10 @@ def test_accuracy_plot_marks_what_it_is_given(errors):
     texts = " ".join(text.get_text() for text in ax.texts)
     assert "95.0%" in texts
     assert "5th percentile 91.0%" in texts
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["trained through the devices", "ideal layer"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        "trained through the devices",
+        "ideal layer",
+    ]
 
 
 def test_plots_draw_on_given_axes_and_touch_no_global_state(errors):

@@ -19,7 +19,7 @@ def shots(**changes):
     return sim.Shots(**{"seed": 7, "realisation": (0,), "sample": (0, 1, 2), "exposure": 0, **changes})
 
 
-# --- benches as built -----------------------------------------------------------------------------------------------------
+# --- benches as built ------------------------------------------------------------------------------------------------
 
 
 def test_a_realisation_is_the_same_whoever_asks_with_it():
@@ -83,7 +83,7 @@ def test_a_numpy_integer_is_the_same_seed():
     assert torch.equal(same, sim.Realisations(5, (0,)).normal("a", "x", (2,)))
 
 
-# --- exposures ------------------------------------------------------------------------------------------------------------
+# --- exposures -------------------------------------------------------------------------------------------------------
 
 
 SAMPLES = (0, 1, 5, SHOT_BLOCK - 1, SHOT_BLOCK, SHOT_BLOCK + 7, 10 * SHOT_BLOCK + 3)
@@ -96,9 +96,9 @@ def test_a_normal_shot_does_not_depend_on_the_batch(frame):
     assert every.dtype == torch.float64
     for pick in [(0,), (6, 0), (4, 3, 3, 2), (5,)]:
         for rows in [(0,), (2, 1)]:
-            some = shots(
-                realisation=tuple((0, 3, 9)[i] for i in rows), sample=tuple(SAMPLES[j] for j in pick)
-            ).normal("detector", "read_noise", SHAPE, frame=frame)
+            some = shots(realisation=tuple((0, 3, 9)[i] for i in rows), sample=tuple(SAMPLES[j] for j in pick)).normal(
+                "detector", "read_noise", SHAPE, frame=frame
+            )
             assert torch.equal(some, every[list(rows)][:, list(pick)])
 
 
@@ -156,7 +156,7 @@ def test_exposures_do_not_share_values_shifted_by_one():
     assert len(np.unique(np.concatenate(long))) == 12000
 
 
-# --- distributions --------------------------------------------------------------------------------------------------------
+# --- distributions ---------------------------------------------------------------------------------------------------
 
 
 def assert_standard_normal(values, *, correlated=()):
@@ -204,7 +204,7 @@ def test_no_light_no_counts():
     assert (shots().poisson("a", "x", torch.zeros(1, 3, 4)) == 0).all()
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------------
+# --- what is refused -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", [-1, 1.0, None, "0", True])
@@ -217,7 +217,7 @@ def test_noise_needs_a_seed(seed):
 
 @pytest.mark.parametrize("index", [(), (-1,), (0, -3)])
 def test_realisations_are_numbered_from_zero(index):
-    with pytest.raises(sim.InputError, match="realisations: got .*; allowed: at least one number, each ≥ 0"):
+    with pytest.raises(sim.InputError, match=r"realisations: got .*; allowed: at least one number, each ≥ 0"):
         sim.Realisations(0, index)
 
 

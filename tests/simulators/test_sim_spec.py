@@ -21,7 +21,7 @@ def lens(*, file="bench.toml", **figures):
     return sim.Lens.from_dict({**LENS, **figures}, file=file)
 
 
-# --- units ------------------------------------------------------------------------------------------------------------
+# --- units -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,9 @@ def test_gibberish_is_refused(text):
 @pytest.mark.parametrize("figure", ["pixel_pitch", "stroke", "settle_time", "frame_rate", "electrical_power"])
 def test_a_file_must_give_the_unit(figure, value):
     """Radians included, which the unit library takes for plain numbers."""
-    with pytest.raises(sim.InputError, match=rf"{figure}: got '?8\S* has no unit; allowed: a number with a unit, such as"):
+    with pytest.raises(
+        sim.InputError, match=rf"{figure}: got '?8\S* has no unit; allowed: a number with a unit, such as"
+    ):
         sim.PhaseModulator.from_dict({**PANEL, figure: value}, file="panel.toml")
 
 
@@ -96,7 +98,7 @@ def test_a_file_without_a_unit_is_refused_by_load(tmp_path):
     assert sim.Lens.load(path) == sim.Lens(name="own", focal_length=0.1, diameter=0.02)
 
 
-# --- values -----------------------------------------------------------------------------------------------------------
+# --- values ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, "0 m", "-8 um"])
@@ -147,7 +149,7 @@ def test_a_figure_out_of_its_range_is_refused(kind, base, figure, value, allowed
 
 def test_an_amplitude_panel_is_brighter_when_bright():
     """An extinction ratio below 1 would make the dark state amplify."""
-    with pytest.raises(sim.InputError, match="extinction_ratio: got 0.5; allowed: at least 1"):
+    with pytest.raises(sim.InputError, match=r"extinction_ratio: got 0\.5; allowed: at least 1"):
         sim.AmplitudeModulator(name="a", resolution=(4, 4), pixel_pitch=8e-6, extinction_ratio=0.5)
 
 
@@ -156,7 +158,7 @@ def test_a_wavelength_range_runs_upwards():
         lens(wavelength_range=["700 nm", "400 nm"])
 
 
-# --- errors -----------------------------------------------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("build", [lambda data: sim.Lens(**data), lambda data: sim.Lens.from_dict(data)])
@@ -247,7 +249,7 @@ def test_files_that_cannot_be_read(tmp_path):
         sim.Lens.load(broken)
 
 
-# --- frozen, hashed, pickled, replaced ----------------------------------------------------------------------------------
+# --- frozen, hashed, pickled, replaced -------------------------------------------------------------------------------
 
 
 def specs():
@@ -305,7 +307,7 @@ def test_replace_makes_a_checked_copy():
         spec.replace(focal=1)
 
 
-# --- provenance ---------------------------------------------------------------------------------------------------------
+# --- provenance ------------------------------------------------------------------------------------------------------
 
 
 def test_a_figure_carries_its_source():
@@ -314,9 +316,7 @@ def test_a_figure_carries_its_source():
     assert spec.source_of("focal_length") == Provenance(
         figure="focal_length", source="the label", confidence="measured"
     )
-    assert spec.source_of("diameter") == Provenance(
-        figure="diameter", source="given by the user", confidence="user"
-    )
+    assert spec.source_of("diameter") == Provenance(figure="diameter", source="given by the user", confidence="user")
 
 
 def test_a_replaced_figure_loses_its_source():
@@ -344,7 +344,10 @@ def test_the_unit_is_checked_inside_a_sourced_figure_too():
         ({"value": "75 mm", "source": "x"}, "source, value"),
         ({"value": "75 mm", "confidence": "user"}, "confidence, value"),
         ({"value": "75 mm"}, "value"),
-        ({"value": "75 mm", "source": "x", "confidence": "user", "unit": "mm"}, "confidence, source, unit, value"),
+        (
+            {"value": "75 mm", "source": "x", "confidence": "user", "unit": "mm"},
+            "confidence, source, unit, value",
+        ),
     ],
 )
 def test_a_sourced_figure_needs_all_three(entry, has):
@@ -362,7 +365,7 @@ def test_a_confidence_is_one_of_the_known():
         lens(focal_length={"value": "75 mm", "source": "x", "confidence": "sure"})
 
 
-# --- the front door -------------------------------------------------------------------------------------------------------
+# --- the front door --------------------------------------------------------------------------------------------------
 
 
 def test_every_public_name_loads():

@@ -1,0 +1,436 @@
+"""The training loop: it learns, it can be interrupted, and it says what is wrong."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from photonic_acdc.analysis import monte_carlo
+from photonic_acdc.data.dataset import make_dataset, split
+from photonic_acdc.layers import AFDF, Intensity
+from photonic_acdc.optical import cascades, to_optical
+from photonic_acdc.storage import save_tensors
+from photonic_acdc.training import train
+from photonic_acdc.training.loop import TRAINING_BENCHES
+from simulators.bench import reference_bench
+from simulators.errors import InputError
+from simulators.random import Realisations, stream
+
+CLASSES = 3
+
+
+def make_data(rows: int = 90):
+    """Three classes, each brightest at a place of its own."""
+    rng = np.random.default_rng(0)
+    y = np.arange(rows) % CLASSES
+    x = 0.4 * rng.random((rows, 16)) + 0.6 * np.eye(16)[5 * y]
+    return make_dataset(x, y, "spots")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_data()
+
+
+def ideal(seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(AFDF(16, 1, shape=(4, 4)), Intensity(), nn.BatchNorm1d(16), nn.Linear(16, CLASSES))
+
+
+def optical(seed: int = 0) -> nn.Module:
+    generator = torch.Generator().manual_seed(seed)
+    return to_optical(ideal(seed), reference_bench((4, 4)), generator=generator, order=1)
+
+
+MODELS = {"ideal": (ideal, {}), "optical": (optical, {"noise_mode": "sample", "light_weight": 0.01})}
+
+
+@pytest.fixture(params=MODELS)
+def kind(request):
+    """(makes a model, how to train it): without a bench, and through one."""
+    return MODELS[request.param]
+
+
+def equal(a: nn.Module, b: nn.Module) -> bool:
+    """All parameters and buffers, bit for bit."""
+    first, second = a.state_dict(), b.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+# --- it learns -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["off", "mean", "sample"])
+def test_the_loss_falls_and_the_classes_are_learnt(data, mode):
+    model = optical()
+    before = copy.deepcopy(model)
+    result = train(model, data, epochs=8, batch_size=16, learning_rate=0.05, noise_mode=mode)
+    assert result.history[-1]["loss"] < 0.7 * result.history[0]["loss"]
+    assert result.history[-1]["accuracy"] > 0.8 > 1 / CLASSES
+    assert result.model is model
+    assert not model.training
+    for (name, old), new in zip(before.named_parameters(), model.parameters(), strict=True):
+        assert not torch.equal(old, new), name
+
+
+def test_an_ideal_model_learns(data):
+    result = train(ideal(), data, epochs=8, batch_size=16, learning_rate=0.05)
+    assert result.history[-1]["loss"] < 0.5 * result.history[0]["loss"]
+    assert result.history[-1]["accuracy"] > 0.9
+    assert "efficiency" not in result.history[0]
+
+
+def test_more_weight_on_the_light_keeps_more_light(data):
+    kept = []
+    for weight in (0.0, 1.0):
+        result = train(optical(), data, epochs=6, batch_size=16, learning_rate=0.05, light_weight=weight)
+        kept.append(result.history[-1]["efficiency"])
+    assert kept[1] > 1.2 * kept[0]
+
+
+def test_the_figures_of_an_epoch(data):
+    training, test = split(data, 0.2)
+    told = []
+    result = train(
+        optical(),
+        training,
+        epochs=3,
+        learning_rate=0.01,
+        validation=test,
+        progress=lambda done, total, row: told.append((done, total, row)),
+    )
+    assert told == [(i + 1, 3, row) for i, row in enumerate(result.history)]
+    dataset = result.dataset()
+    assert dataset["epoch"].values.tolist() == [1, 2, 3]
+    assert set(dataset.data_vars) == {"loss", "accuracy", "validation_accuracy", "efficiency", "learning_rate"}
+    for name, variable in dataset.variables.items():
+        assert set(variable.attrs) == {"long_name", "units"}, name
+    # The last step of each of three epochs of one step: half a cosine, from the full rate to near 0.
+    assert dataset["learning_rate"].values == pytest.approx([0.01, 0.0075, 0.0025])
+
+
+def test_validation_is_without_random_noise_and_does_not_disturb(data, kind):
+    make, options = kind
+    training, test = split(data, 0.2)
+    first, second = make(), make()
+    watched = train(first, training, epochs=2, validation=test, **options)
+    train(second, training, epochs=2, **options)
+    assert equal(first, second)
+    again = train(make(), training, epochs=2, validation=test, **options)
+    assert watched.history == again.history
+    assert 0 <= watched.history[0]["validation_accuracy"] <= 1
+
+
+# --- the same again --------------------------------------------------------------------------------------------------
+
+
+def test_training_is_a_function_of_its_seed(data, kind):
+    make, options = kind
+    runs = []
+    for seed, disturbance in ((0, 1), (0, 2), (5, 1)):
+        model = make()
+        torch.manual_seed(disturbance)  # the global generator has no say
+        runs.append((model, train(model, data, epochs=2, batch_size=32, seed=seed, **options).history))
+    assert equal(runs[0][0], runs[1][0])
+    assert runs[0][1] == runs[1][1]
+    assert not equal(runs[0][0], runs[2][0])
+
+
+def test_the_seed_draws_the_benches_too(data):
+    """One batch of all rows, whatever their order: only the benches differ between seeds."""
+    first, second = (
+        train(optical(), data, epochs=1, batch_size=90, noise_mode="sample", seed=seed).history[0]["loss"]
+        for seed in (0, 1)
+    )
+    quiet = [train(optical(), data, epochs=1, batch_size=90, seed=seed).history[0]["loss"] for seed in (0, 1)]
+    assert quiet[0] == pytest.approx(quiet[1], rel=1e-5)
+    assert abs(first - second) > 1e-4 * first
+
+
+class Stop(Exception):
+    """An interruption."""
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_interrupted_and_taken_up_it_ends_bit_identically(data, kind, tmp_path, after):
+    make, options = kind
+    options = {**options, "epochs": 4, "batch_size": 16, "learning_rate": 0.03, "weight_decay": 0.01, "mask_rate": 2.0}
+    straight = make()
+    whole = train(straight, data, **options)
+
+    def stop(done, total, row):
+        if done == after:
+            raise Stop
+
+    checkpoint = tmp_path / "state.safetensors"
+    with pytest.raises(Stop):
+        train(make(), data, checkpoint=checkpoint, progress=stop, **options)
+    told = []
+    resumed = make()
+    result = train(resumed, data, checkpoint=checkpoint, progress=lambda done, total, row: told.append(done), **options)
+    assert told == list(range(after + 1, 5))
+    assert equal(resumed, straight)
+    assert result.history == whole.history
+    assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_interrupted_within_an_epoch_it_starts_that_epoch_again(data, tmp_path):
+    straight = optical()
+    options = {"epochs": 2, "batch_size": 16, "noise_mode": "sample"}
+    train(straight, data, **options)
+    model = optical()
+    steps = 0
+
+    def strike(module, inputs):
+        nonlocal steps
+        steps += 1
+        if steps == 8:  # the third of the second epoch's five
+            raise KeyboardInterrupt
+
+    handle = model.register_forward_pre_hook(strike)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, data, checkpoint=tmp_path / "state.safetensors", **options)
+    handle.remove()
+    resumed = optical()
+    train(resumed, data, checkpoint=tmp_path / "state.safetensors", **options)
+    assert equal(resumed, straight)
+    # Even the struck model itself: the checkpoint restores all of it.
+    train(model, data, checkpoint=tmp_path / "state.safetensors", **options)
+    assert equal(model, straight)
+
+
+def test_a_finished_training_is_not_done_again(data, kind, tmp_path):
+    make, options = kind
+    first = make()
+    whole = train(first, data, epochs=2, checkpoint=tmp_path / "s.safetensors", **options)
+    second = make()
+    told = []
+    result = train(
+        second, data, epochs=2, checkpoint=tmp_path / "s.safetensors", progress=lambda *a: told.append(a), **options
+    )
+    assert told == []
+    assert equal(first, second)
+    assert not second.training
+    assert result.history == whole.history
+
+
+# --- checkpoints of something else ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"epochs": 3},
+        {"batch_size": 32},
+        {"learning_rate": 0.02},
+        {"weight_decay": 0.1},
+        {"label_smoothing": 0.1},
+        {"noise_mode": "mean"},
+        {"light_weight": 0.5},
+        {"mask_rate": 3.0},
+        {"realisations": 2},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_checkpoint_of_another_training_is_refused(data, tmp_path, change):
+    path = tmp_path / "state.safetensors"
+    options = {"epochs": 1, "learning_rate": 0.01, "checkpoint": path}
+    train(optical(), data, **options)
+    before = path.read_bytes()
+    model = optical()
+    with pytest.raises(InputError, match=r"state\.safetensors is of another training run: try: another path"):
+        train(model, data, **{**options, **change})
+    assert path.read_bytes() == before
+    assert equal(model, optical())
+
+
+def test_a_checkpoint_of_another_model_or_other_data_is_refused(data, tmp_path):
+    path = tmp_path / "state.safetensors"
+    train(ideal(), data, epochs=1, checkpoint=path)
+    with pytest.raises(InputError, match="another training run"):
+        train(optical(), data, epochs=1, checkpoint=path)
+    with pytest.raises(InputError, match="another training run"):
+        train(ideal(), make_data(60), epochs=1, checkpoint=path)
+
+
+@pytest.mark.parametrize("content", [None, [], {"epoch": 1}, "key"], ids=["none", "list", "no key", "text"])
+def test_tensors_that_are_no_checkpoint_are_refused(data, tmp_path, content):
+    path = tmp_path / "state.safetensors"
+    save_tensors(path, ideal().state_dict(), content)
+    with pytest.raises(InputError, match="another training run"):
+        train(ideal(), data, epochs=1, checkpoint=path)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(data, tmp_path):
+    path = tmp_path / "state.safetensors"
+    path.write_bytes(b"not a checkpoint at all")
+    with pytest.raises(InputError, match=r"state\.safetensors: got .*allowed: a safetensors file"):
+        train(ideal(), data, epochs=1, checkpoint=path)
+    assert path.read_bytes() == b"not a checkpoint at all"
+
+
+# --- what is wrong ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("position", [0, 40, 79])
+def test_a_loss_that_is_not_finite_is_named_with_its_step(position):
+    data = make_data()
+    order = stream(0, "train", "order", sample=0).permutation(len(data))
+    data.x[order[position]] = math.nan
+    step = position // 16
+    with pytest.raises(InputError, match=rf"the loss is nan at step {step} \(epoch 1\): try: a smaller learning_rate"):
+        train(ideal(), data, epochs=2, batch_size=16)
+
+
+def test_a_loss_that_is_not_finite_later_is_named_with_its_epoch(data):
+    model = ideal()
+
+    def spoil(done, total, row):
+        if done == 2:
+            with torch.no_grad():
+                model[3].bias[0] = math.inf
+
+    with pytest.raises(InputError, match=r"at step 10 \(epoch 3\)"):
+        train(model, data, epochs=4, batch_size=16, progress=spoil)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("epochs", 0, "a whole number ≥ 1"),
+        ("epochs", 2.5, "a whole number ≥ 1"),
+        ("batch_size", 0, "a whole number ≥ 1"),
+        ("batch_size", -4, "a whole number ≥ 1"),
+        ("realisations", 0, "a whole number ≥ 1"),
+        ("learning_rate", -0.1, "finite and ≥ 0"),
+        ("learning_rate", math.nan, "finite and ≥ 0"),
+        ("learning_rate", math.inf, "finite and ≥ 0"),
+        ("mask_rate", -1, "finite and ≥ 0"),
+        ("weight_decay", -0.01, "finite and ≥ 0"),
+        ("light_weight", math.nan, "finite and ≥ 0"),
+        ("label_smoothing", -0.1, "finite and ≥ 0"),
+        ("label_smoothing", 1.5, "at most 1"),
+        ("noise_mode", "loud", "off, mean or sample"),
+        ("noise_mode", "frozen", "off, mean or sample"),
+        ("seed", -1, "an integer ≥ 0"),
+        ("seed", 0.5, "an integer ≥ 0"),
+    ],
+)
+def test_bad_arguments(data, tmp_path, kind, name, value, allowed):
+    make, options = kind
+    model = make()
+    with pytest.raises(InputError, match=rf"{name}: got '?{value}'?; allowed: {allowed}"):
+        train(model, data, checkpoint=tmp_path / "state.safetensors", **{"epochs": 1, **options, name: value})
+    assert equal(model, make())
+    assert not list(tmp_path.iterdir())
+
+
+# --- steps -----------------------------------------------------------------------------------------------------------
+
+
+def changes(make, data, **options) -> dict[str, torch.Tensor]:
+    """What one step does to every parameter."""
+    model = make()
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    train(model, data, epochs=1, batch_size=len(data), **options)
+    return {name: value.detach() - before[name] for name, value in model.named_parameters()}
+
+
+@pytest.mark.parametrize("make", [ideal, optical], ids=["ideal", "optical"])
+def test_only_electronic_weights_decay(data, make):
+    rate, decay = 0.01, 0.5
+    without = changes(make, data, learning_rate=rate)
+    decayed = changes(make, data, learning_rate=rate, weight_decay=decay)
+    weight = dict(make().named_parameters())["3.weight"].detach()
+    assert torch.allclose(decayed["3.weight"] - without["3.weight"], -rate * decay * weight, atol=1e-6)
+    for name in without.keys() - {"3.weight"}:
+        assert torch.equal(without[name], decayed[name]), name
+    # Masks among them, which have moved.
+    assert any(name.startswith("0.") and without[name].abs().max() > 0.5 * rate for name in without)
+
+
+def test_masks_take_steps_of_their_own(data):
+    """The first step of Adam is the rate, in the direction of the gradient's sign."""
+    one, ten = (changes(optical, data, learning_rate=0.001, mask_rate=rate) for rate in (1.0, 10.0))
+    masks = {name for name in one if name.startswith("0.")}
+    assert masks
+    for name in one:
+        factor = 10 if name in masks else 1
+        assert torch.allclose(ten[name], factor * one[name], rtol=1e-3, atol=1e-6), name
+    assert max(one[name].abs().max() for name in masks) == pytest.approx(0.001, rel=1e-3)
+
+
+def test_the_last_short_batch_is_dropped_where_there_is_a_full_one(data):
+    sizes = []
+    model = ideal()
+    model.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    train(model, data, epochs=2, batch_size=40)
+    assert sizes == [40] * 4
+    sizes.clear()
+    train(model, data, epochs=1, batch_size=1000)
+    assert sizes == [90]
+
+
+def test_every_epoch_has_an_order_of_its_own(data):
+    seen = []
+    model = ideal()
+    model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].clone()))
+    train(model, data, epochs=2, batch_size=30)
+    first, second = torch.cat(seen[:3]), torch.cat(seen[3:])
+    assert not torch.equal(first, second)
+    for epoch in (first, second):
+        assert torch.equal(epoch.sort(0).values, data.x.sort(0).values)
+
+
+# --- benches seen in training ----------------------------------------------------------------------------------------
+
+
+def watch(model: nn.Module) -> list:
+    """The noise under which the cascade works, pass by pass."""
+    (cascade,) = cascades(model).values()
+    seen: list = []
+    cascade.register_forward_pre_hook(lambda module, inputs: seen.append(module.noise))
+    return seen
+
+
+def test_no_evaluation_meets_a_bench_of_training(data):
+    model = optical()
+    seen = watch(model)
+    train(model, data, epochs=2, batch_size=16, noise_mode="sample", realisations=3, seed=4)
+    trained = [number for noise in seen for number in noise.realisations]
+    # Ten steps of three benches each, every one new.
+    assert trained == list(range(TRAINING_BENCHES, TRAINING_BENCHES + 30))
+    assert {noise.seed for noise in seen} == {4}
+    assert {(noise.static, noise.dynamic, noise.differentiable) for noise in seen} == {("drawn", "drawn", True)}
+    # Shots: another exposure every step.
+    assert [noise.exposure for noise in seen] == list(range(10))
+
+    seen.clear()
+    monte_carlo(model, data, realisations=5, seed=4)
+    judged = {number for noise in seen for number in noise.realisations}
+    assert judged == set(range(5))
+    assert judged.isdisjoint(trained)
+
+
+def test_numbers_of_training_benches_are_other_draws():
+    """The number is not cut to 32 bits on its way: bench 2³² is not bench 0."""
+    assert TRAINING_BENCHES > 10**9
+    first = stream(0, "a", "e", realisation=0).standard_normal(8)
+    assert not np.array_equal(first, stream(0, "a", "e", realisation=TRAINING_BENCHES).standard_normal(8))
+    bench = reference_bench((4, 4))
+    low, high = (Realisations(0, (number,)).draw(bench, 1) for number in (0, TRAINING_BENCHES))
+    drawn = [address for address in low if not torch.equal(low[address], bench.nominal(1)[address])]
+    assert drawn
+    assert not any(torch.equal(low[address], high[address]) for address in drawn)
+
+
+def test_without_noise_there_is_one_bench_only(data):
+    for mode, static in (("off", "none"), ("mean", "nominal")):
+        model = optical()
+        seen = watch(model)
+        train(model, data, epochs=1, noise_mode=mode, realisations=3)
+        assert {(noise.static, noise.realisations) for noise in seen} == {(static, (0,))}
