@@ -54,7 +54,7 @@ def test_exact_mapping_of_one_stage_equals_the_layer(modes, window):
         with pa.noise(optic, "off"):
             error[order] = ((optic(x) - layer(x)).abs().max() / layer(x).abs().max()).item()
     assert error[converged] < 1e-10
-    assert error[3] < error[2] / 5 < 0.05
+    assert error[3] < error[2] / 5
     assert optic.gain() > 1  # passive masks; the electronics amplify, and say so
     assert all(command.amplitude.max() <= 1 + 1e-12 for command in optic.commands())
 
