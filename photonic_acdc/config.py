@@ -7,8 +7,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from simulators.bench import Bench, reference_bench
+from simulators.bench import Bench
 from simulators.errors import InputError
+from simulators.reference import reference_bench
 from simulators.spec import Fraction, NonNegative, Positive, Spec, Time, read_toml
 
 # Strict: true is no 1, and "3" is no 3.
@@ -134,6 +135,6 @@ class RunConfig(Spec):
 
 
 def _beside(config: Path, file: str) -> Path:
-    """``file`` beside the configuration; as it is where only that exists (a run's own config.toml says the full path)."""
+    """``file`` beside the configuration; as it is where only that exists (a run's own config has full paths)."""
     beside = config.parent / file
     return Path(file) if not beside.exists() and Path(file).exists() else beside

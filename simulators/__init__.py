@@ -11,7 +11,7 @@ This package knows nothing of layers or training. Its names load on first use.
 | ``spec``, ``errors``, ``random`` | frozen specs with units, :class:`InputError`, keyed random streams |
 | ``effects`` | what spoils light, one pure function each |
 | ``devices`` | data sheets, the chain of effects of each device, the catalogue |
-| ``bench`` | placed devices; addresses, effects, figures |
+| ``bench``, ``reference`` | placed devices; addresses, effects, figures; the reference bench |
 | ``fourier`` | the transform of a lens between planes of pixels |
 | ``ideal``, ``pixel`` | the simulators; ``simulator`` is their protocol |
 | ``detection`` | field → frames → numbers |
@@ -43,7 +43,7 @@ _WHERE = {
     "State": "random",
     "catalogue": "devices",
     "load_device": "devices",
-    "reference_bench": "bench",
+    "reference_bench": "reference",
 }
 
 __all__ = [
@@ -73,7 +73,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from simulators import effects
-    from simulators.bench import Bench, Placed, reference_bench
+    from simulators.bench import Bench, Placed
     from simulators.detection import Readout
     from simulators.devices import (
         AmplitudeModulator,
@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from simulators.ideal import Ideal
     from simulators.pixel import Pixel
     from simulators.random import Realisations, Shots, State
+    from simulators.reference import reference_bench
     from simulators.simulator import Command, Simulator
 
 

@@ -9,7 +9,8 @@ from torch import nn
 
 from photonic_acdc.analysis.monte_carlo import Progress, monte_carlo
 from photonic_acdc.data.dataset import Dataset
-from photonic_acdc.optical.convert import cascades, rebind
+from photonic_acdc.optical.cascade import cascades
+from photonic_acdc.optical.convert import rebind
 from photonic_acdc.provenance import attributes
 from simulators.errors import InputError
 

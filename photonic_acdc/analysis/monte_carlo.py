@@ -12,7 +12,8 @@ from torch import nn
 
 from photonic_acdc.analysis.tiles import evaluate, one_thread, tiles
 from photonic_acdc.data.dataset import Dataset
-from photonic_acdc.optical.convert import cascades, rebind
+from photonic_acdc.optical.cascade import cascades
+from photonic_acdc.optical.convert import rebind
 from photonic_acdc.optical.noise import Mode
 from photonic_acdc.provenance import attributes
 from simulators.errors import InputError

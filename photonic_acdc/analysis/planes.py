@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from photonic_acdc.optical.convert import cascades
+from photonic_acdc.optical.cascade import cascades
 from photonic_acdc.provenance import attributes
 from simulators.bench import Bench
 from simulators.errors import InputError

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from photonic_acdc.data.dataset import Dataset
-from photonic_acdc.optical.noise import Mode, noise
+from photonic_acdc.optical.noise import Mode
+from photonic_acdc.optical.switches import noise
 
 #: Samples a tile.
 TILE = 512

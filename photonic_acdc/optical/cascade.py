@@ -224,3 +224,8 @@ class OpticalCascade(nn.Module):
 def _power(field: Tensor) -> Tensor:
     """Mean photons a row."""
     return (field.real**2 + field.imag**2).sum((-2, -1)).mean()
+
+
+def cascades(model: nn.Module) -> dict[str, OpticalCascade]:
+    """Every optical cascade within ``model``, by its name in the module tree."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, OpticalCascade)}

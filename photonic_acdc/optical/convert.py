@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from photonic_acdc.layers import ACDC, AFDF, Intensity
-from photonic_acdc.optical.cascade import OpticalCascade
+from photonic_acdc.optical.cascade import OpticalCascade, cascades
 from photonic_acdc.optical.masks import ExactMasks, NativeMasks
+from photonic_acdc.optical.switches import noise
 from simulators.bench import Bench
 from simulators.detection import Kind
 from simulators.errors import InputError
@@ -133,11 +134,6 @@ def rebind(model: nn.Module, bench: Bench | None = None, simulator: Any = None, 
     return copied
 
 
-def cascades(model: nn.Module) -> dict[str, OpticalCascade]:
-    """Every optical cascade within ``model``, by its name in the module tree."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, OpticalCascade)}
-
-
 @torch.no_grad()
 def set_input_range(model: nn.Module, x: Tensor, *, headroom: float = 1.0) -> None:
     """Set every cascade's ``x_max`` once, to the largest |input| it meets while ``x`` passes with ideal devices.
@@ -150,7 +146,6 @@ def set_input_range(model: nn.Module, x: Tensor, *, headroom: float = 1.0) -> No
     Raises:
         InputError: input that is zero throughout at some cascade.
     """
-    from photonic_acdc.optical.noise import noise
 
     def measure(cascade: OpticalCascade, inputs: tuple) -> None:
         largest = inputs[0].abs().max()

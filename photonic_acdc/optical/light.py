@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass
@@ -26,20 +24,3 @@ class LightMeter:
     def efficiency(self) -> Tensor:
         """Geometric mean of the shares."""
         return torch.stack(self.shares).log().mean().exp()
-
-
-@contextlib.contextmanager
-def measure_light(model: nn.Module) -> Iterator[LightMeter]:
-    """Record the light of every cascade in ``model``: ``with measure_light(model) as meter: model(x)``."""
-    from photonic_acdc.optical.convert import cascades
-
-    meter = LightMeter()
-    found = list(cascades(model).values())
-    before = [cascade.meter for cascade in found]
-    try:
-        for cascade in found:
-            cascade.meter = meter
-        yield meter
-    finally:
-        for cascade, previous in zip(found, before, strict=True):
-            cascade.meter = previous

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from photonic_acdc.data.dataset import Dataset
-from photonic_acdc.optical.convert import cascades
-from photonic_acdc.optical.light import measure_light
-from photonic_acdc.optical.noise import noise, over_realisations
+from photonic_acdc.optical.cascade import cascades
+from photonic_acdc.optical.switches import measure_light, noise, over_realisations
 from photonic_acdc.training.checkpoint import load_checkpoint, save_checkpoint
 from simulators.errors import InputError
 from simulators.random import check_seed, stream

@@ -9,8 +9,9 @@ import pytest
 from photonic_acdc.config import BenchConfig, DataConfig, ModelConfig, RunConfig
 from photonic_acdc.runs.run import resolved
 from photonic_acdc.runs.stages import load_split
-from simulators.bench import Bench, reference_bench
+from simulators.bench import Bench
 from simulators.errors import InputError
+from simulators.reference import reference_bench
 
 #: Refused while the file is read: text, and what the message must name besides the file: key, value, what is allowed.
 BAD = {

@@ -26,7 +26,7 @@ from simulators.errors import InputError
 DIGITS = """
 seeds = [0]
 [training]
-epochs = 2
+epochs = 4
 threads = 1
 [evaluation]
 realisations = 3
@@ -188,8 +188,8 @@ def test_results(finished):
 def test_results_of_digits_are_above_chance(digits):
     results = digits.card["results"]
     assert results["data"] == {"source": "digits", "train": 1438, "test": 359}
-    # Ten classes. The ideal layer mapped to devices unseen is where the story starts: no claim on it here.
-    for stage, least in (("ideal", 0.8), ("native_off", 0.4), ("noise_aware", 0.3)):
+    # Ten classes, four epochs of the sixty.
+    for stage, least in (("ideal", 0.8), ("native_off", 0.7), ("noise_aware", 0.5)):
         assert results["accuracy"][stage]["mean"] > least
 
 
@@ -328,7 +328,17 @@ def test_the_configuration_that_is_left_is_the_runs_own(finished, monkeypatch):
 
 
 def test_in_another_folder_everything_is_the_same(own, tmp_path):
-    again = run(own.config, tmp_path)
+    """Whatever the state of the caller's generators and threads, which are left as they were."""
+    torch.manual_seed(12345)
+    np.random.seed(12345)  # noqa: NPY002
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(2)
+    try:
+        again = run(own.config, tmp_path)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(torch.get_rng_state(), state)
     assert again["results"] == own.card["results"]
     other = tmp_path / own.config.name
     assert files(other) == files(own.folder)
@@ -346,21 +356,6 @@ def test_in_another_folder_everything_is_the_same(own, tmp_path):
 
 def test_the_main_job_is_the_same_again(digits, tmp_path):
     assert run(digits.config, tmp_path)["results"] == digits.card["results"]
-
-
-def test_results_do_not_depend_on_the_callers_generators_and_threads(own, tmp_path):
-    torch.manual_seed(12345)
-    np.random.seed(12345)  # noqa: NPY002
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    state = torch.get_rng_state()
-    try:
-        again = run(own.config, tmp_path)
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(threads)
-    assert again["results"] == own.card["results"]
-    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_second_time_nothing_is_computed(digits):

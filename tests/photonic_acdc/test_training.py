@@ -15,9 +15,9 @@ from photonic_acdc.optical import cascades, to_optical
 from photonic_acdc.storage import save_tensors
 from photonic_acdc.training import train
 from photonic_acdc.training.loop import TRAINING_BENCHES
-from simulators.bench import reference_bench
 from simulators.errors import InputError
 from simulators.random import Realisations, stream
+from simulators.reference import reference_bench
 
 CLASSES = 3
 

@@ -1,0 +1,230 @@
+"""SIGKILL: whatever moment it strikes at, the same command ends with the same results."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from photonic_acdc import load_tensors
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+MOMENTS = 20
+
+TINY = """
+seeds = [0]
+[data]
+source = "own.npz"
+[model]
+modes = [4, 4]
+stages = 1
+[training]
+epochs = 4
+batch_size = 8
+threads = 1
+order = 1
+[evaluation]
+realisations = 2
+order = 2
+budget_realisations = 1
+photon_realisations = 1
+front_weights = [0.0, 0.1]
+front_epochs = 2
+front_realisations = 1
+"""
+
+#: A run that says when it begins, and kills itself before or after the n-th rename onto a name that matches.
+DRIVER = """
+import fnmatch, os, signal, sys
+
+config, directory, pattern, nth, moment = sys.argv[1:]
+count, rename = 0, os.replace
+
+
+def replace(source, target):
+    global count
+    count += fnmatch.fnmatch(str(target), "*/" + pattern)
+    strike = pattern and count == int(nth) and fnmatch.fnmatch(str(target), "*/" + pattern)
+    if strike and moment == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(source, target)
+    if strike and moment == "after":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+os.replace = replace
+from photonic_acdc.cli.main import entry
+import photonic_acdc.runs
+
+print("begins", flush=True)
+sys.argv = ["photonic-acdc", "run", config, "-d", directory, "--json"]
+entry()
+"""
+
+#: Where it is struck: (file, n-th time it is written, before or after the rename).
+POINTS = [
+    ("config.toml", 1, "before"),
+    ("config.toml", 1, "after"),
+    ("checkpoints/ideal-seed0.safetensors", 1, "before"),
+    ("checkpoints/ideal-seed0.safetensors", 1, "after"),
+    ("checkpoints/ideal-seed0.safetensors", 4, "after"),
+    ("checkpoints/noise_aware-seed0.safetensors", 3, "before"),
+    ("checkpoints/noise_aware-seed0.safetensors", 3, "after"),
+    ("checkpoints/front-0.1-seed0.safetensors", 1, "after"),
+    ("parts/ideal_on_bench-seed0.nc", 1, "before"),
+    ("parts/light-noise_aware-seed0.json", 1, "before"),
+    ("parts/budget-seed0.nc", 1, "after"),
+    ("errors.nc", 1, "before"),
+    ("model.safetensors", 1, "before"),
+    ("masks.npz", 1, "before"),
+    ("masks/stage0_mask1.png", 1, "before"),
+    ("plots/budget.png", 1, "before"),
+    ("summary.json", 1, "before"),
+    ("summary.json", 1, "after"),
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a configuration, its data and the driver."""
+    place = tmp_path_factory.mktemp("resume")
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    x = 0.4 * rng.random((60, 16)) + 0.6 * np.eye(16)[5 * y]
+    x[:, 15] = 1  # the largest value, on both sides of the split
+    np.savez(place / "own.npz", x=x, y=y)
+    (place / "tiny.toml").write_text(TINY)
+    (place / "driver.py").write_text(DRIVER)
+    return place
+
+
+@pytest.fixture(scope="module")
+def undisturbed(place):
+    """The run that nothing strikes, and how long it takes from its beginning."""
+    process, begun = begin(place, "undisturbed")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    folder = place / "undisturbed" / "tiny"
+    return SimpleNamespace(folder=folder, card=json.loads(out), duration=time.monotonic() - begun)
+
+
+def begin(place: Path, directory: str, pattern: str = "", nth: int = 1, moment: str = "never"):
+    """The run in a process of its own, and the time at which its work began."""
+    command = [sys.executable, "driver.py", "tiny.toml", directory, pattern, str(nth), moment]
+    process = subprocess.Popen(
+        command, cwd=place, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begins\n"
+    return process, time.monotonic()
+
+
+def strike_at_point(place: Path, directory: str, pattern: str, nth: int, moment: str) -> None:
+    process, _ = begin(place, directory, pattern, nth, moment)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL, f"was not struck: {err}"
+
+
+def strike_after(place: Path, directory: str, seconds: float) -> bool:
+    """Whether the run was struck, or had ended by then."""
+    process, begun = begin(place, directory)
+    try:
+        process.communicate(timeout=max(0.0, begun + seconds - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+    return process.returncode == -signal.SIGKILL
+
+
+def finish(place: Path, directory: str) -> dict:
+    """The same command again, to its end."""
+    command = [sys.executable, "-m", "photonic_acdc", "run", "tiny.toml", "-d", directory, "--json"]
+    done = subprocess.run(command, cwd=place, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_same(place: Path, directory: str, card: dict, undisturbed) -> None:
+    """Results, files and their contents, but for the date; and nothing temporary is left."""
+    folder = place / directory / "tiny"
+    assert card["results"] == undisturbed.card["results"]
+    assert json.loads((folder / "summary.json").read_text())["results"] == undisturbed.card["results"]
+    assert files(folder) == files(undisturbed.folder)
+    assert not [name for name in files(folder) if ".part" in name]
+    for name in sorted(files(folder)):
+        ours, theirs = folder / name, undisturbed.folder / name
+        if ours.suffix == ".safetensors":
+            (first, said), (second, heard) = load_tensors(ours), load_tensors(theirs)
+            assert said == heard, name
+            assert first.keys() == second.keys(), name
+            assert all(torch.equal(first[key], second[key]) for key in first), name
+        elif ours.suffix == ".nc":
+            with xr.open_dataset(ours) as first, xr.open_dataset(theirs) as second:
+                xr.testing.assert_identical(first.drop_attrs(), second.drop_attrs())
+        elif name != "summary.json":
+            assert ours.read_bytes() == theirs.read_bytes(), name
+
+
+def test_struck_within_the_noise_aware_training(place, undisturbed):
+    """The one that every test run does: killed with a whole checkpoint on disk that has not got its name yet."""
+    point = ("checkpoints/noise_aware-seed0.safetensors", 3, "before")
+    strike_at_point(place, "fast", *point)
+    folder = place / "fast" / "tiny"
+    assert (folder / "checkpoints" / ".noise_aware-seed0.part.safetensors").exists()
+    assert load_tensors(folder / point[0])[1]["epoch"] == 2
+    assert not (folder / "summary.json").exists()
+    assert_same(place, "fast", finish(place, "fast"), undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point[2]} {point[0]} {point[1]}")
+def test_struck_at_a_rename(place, undisturbed, point):
+    directory = f"point{POINTS.index(point)}"
+    strike_at_point(place, directory, *point)
+    name, _, moment = point
+    if moment == "after":
+        assert (place / directory / "tiny" / name).exists()
+    assert_same(place, directory, finish(place, directory), undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(MOMENTS))
+def test_struck_at_a_random_moment(place, undisturbed, number):
+    moments = random.Random(2024)
+    share = [moments.random() for _ in range(MOMENTS)][number]
+    for attempt in range(5):
+        directory = f"moment{number}-{attempt}"
+        # On a machine that has become quicker the run may have ended by then: earlier, in proportion.
+        if strike_after(place, directory, share * undisturbed.duration * 0.8**attempt):
+            break
+    else:
+        pytest.fail("the run ended before it was struck, five times")
+    assert_same(place, directory, finish(place, directory), undisturbed)
+
+
+@pytest.mark.slow
+def test_struck_again_and_again_in_one_folder(place, undisturbed):
+    moments = random.Random(7)
+    struck = sum(strike_after(place, "often", undisturbed.duration * (0.1 + 0.4 * moments.random())) for _ in range(6))
+    assert struck >= 3
+    for point in (("parts/photons-seed0.nc", 1, "before"), ("plots/*.png", 3, "before"), ("summary.json", 1, "before")):
+        # What is done already is not renamed again, so a point may be passed without a strike.
+        process, _ = begin(place, "often", *point)
+        process.communicate(timeout=120)
+        assert process.returncode in (0, -signal.SIGKILL)
+    assert_same(place, "often", finish(place, "often"), undisturbed)
