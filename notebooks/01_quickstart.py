@@ -14,9 +14,9 @@
 # # Quickstart: a classifier through a simulated optical bench
 #
 # An **AFDF layer** is a cascade of diagonals and Fourier transforms. On an optical bench the diagonals are masks on a
-# spatial light modulator and the transforms are lenses. This tour trains a digit classifier whose first layer is such a
-# cascade, puts it on a bench of real devices, finds it wanting, trains it *through* the devices, and judges it over many
-# virtual benches. It is the run of `photonic-acdc demo`, with fewer epochs and benches so that it takes a minute or two.
+# spatial light modulator and the transforms are lenses. This tour trains a digit classifier whose first layer is such
+# a cascade, puts it on a bench of real devices, finds it wanting, trains it *through* the devices, and judges it over
+# many virtual benches. It is the run of `photonic-acdc demo`, with fewer epochs and benches: a minute or two.
 
 # %%
 # %matplotlib inline
@@ -32,9 +32,9 @@ from photonic_acdc.config import RunConfig
 # %% [markdown]
 # ## The bench
 #
-# A HeNe laser behind a filter, an LCoS panel in 8×8 macro-pixels, f = 100 mm achromats, a CMOS camera. Every figure comes
-# from the catalogue and knows its source. A pixel of the input plane spreads over M = λf/(p₁p₂) pixels of the Fourier
-# plane, so the Fourier mask has 16×16 pixels for 8×8 modes.
+# A HeNe laser behind a filter, an LCoS panel in 8×8 macro-pixels, f = 100 mm achromats, a CMOS camera. Every figure
+# comes from the catalogue and knows its source. A pixel of the input plane spreads over M = λf/(p₁p₂) pixels of the
+# Fourier plane, so the Fourier mask has 16×16 pixels for 8×8 modes.
 
 # %%
 bench = sim.reference_bench(modes=(8, 8))
@@ -95,9 +95,10 @@ pa.plots.training_curves(part("training.nc"))
 # %% [markdown]
 # ## Before and after, over virtual benches
 #
-# Each dot is a bench with static errors of its own, and fresh shots for every sample. Put on real devices untouched, the
-# masks lose ten points or more; trained through them they win most of it back. Mapping the ideal layer's masks
-# *exactly* is exact for one stage only, and dim: at two stages nothing is left. That is why physical masks are trained.
+# Each dot is a bench with static errors of its own, and fresh shots for every sample. Put on real devices untouched,
+# the masks lose about ten points; trained through them they win most of that back. Mapping the ideal layer's own masks
+# is exact for one stage only, and dim: at two stages less than a millionth of the light arrives, and the camera's noise
+# is all that is left. That is why physical masks are trained.
 
 # %%
 pa.plots.accuracy_over_realisations(part("errors.nc"), summaries=results["accuracy"]).figure

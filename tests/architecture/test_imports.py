@@ -56,8 +56,7 @@ def violations(root: Path) -> list[str]:
                     f"{name} imports {target}: simulators know nothing of photonic_acdc; move it or pass it in"
                 )
             if name.startswith("photonic_acdc.layers") and (
-                (target.startswith("simulators")
-                and target not in LAYERS_MAY_USE)
+                (target.startswith("simulators") and target not in LAYERS_MAY_USE)
                 or target.startswith("photonic_acdc.optical")
             ):
                 found.append(f"{name} imports {target}: layers are ideal mathematics; optics belongs to optical/")

@@ -102,7 +102,7 @@ def test_taps_of_two_lenses_equal_the_operator():
 @pytest.mark.parametrize("kind", ["pixel", "ideal"])
 @pytest.mark.parametrize("modes", [(8, 8), (3, 7), (1, 5)])
 def test_adjoint_and_matrix_agree(kind, modes):
-    """⟨Ax, y⟩ = ⟨x, A†y⟩ to 1e-12, non-square, odd and even, lossy, with all static errors; matrix() is the same operator."""
+    """⟨Ax, y⟩ = ⟨x, A†y⟩ to 1e-12, non-square, odd and even, lossy, static errors; matrix() is the same operator."""
     stages = 2
     bench = sim.reference_bench(modes, complex_masks=True)
     simulator = sim.Pixel(bench, stages, order=3) if kind == "pixel" else sim.Ideal(bench, stages)

@@ -64,14 +64,17 @@ def test_scales_of_two_different_lenses_and_pitches():
     expected = tuple(632.991 * NM * f / product for f in (0.08, 0.12))
     assert unequal.scales == pytest.approx(expected, rel=1e-12)
     assert unequal.fourier_pixels == (16, 16)  # M = 9.9 and 14.8
-    even = bench.replace(
-        stage=tuple(
-            {"device": lens.replace(focal_length=16 * (64 * UM) ** 2 / (632.991 * NM))} if i % 2 else place
-            for i, place in enumerate(bench.stage)
-        )
-    )
-    assert even.scales[0] == pytest.approx(16, rel=1e-12)
-    assert even.fourier_pixels == (16, 16)
+
+
+def test_an_even_scale_needs_no_more_pixels():
+    """M = 16, 18, … as floats give it, a rounding error above or below, is P = 16, 18, …; a hair more is two more."""
+    bench = sim.reference_bench((4, 4))
+    for pixels in range(8, 42, 2):
+        for more, extra in ((-1e-10, 0), (0, 0), (1e-10, 0), (1e-6, 2)):
+            focal_length = (pixels + more) * (64 * UM) ** 2 / bench.source.wavelength
+            lens = {"device": bench.stage[1].device.replace(focal_length=focal_length)}
+            found = bench.replace(stage=(bench.stage[0], lens, bench.stage[2], lens)).fourier_pixels
+            assert found == (pixels + extra,) * 2
 
 
 def test_too_many_modes_are_refused_with_the_inequality():
