@@ -10,10 +10,11 @@ import functools
 import math
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 import torch
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from torch import Tensor
 
 from simulators.devices.camera import Camera
@@ -30,14 +31,23 @@ from simulators.spec import Fraction, Spec
 _PATTERN_STAGES = 16
 
 
-def _from_catalogue(value: Any) -> Any:
+def _from_catalogue(value: Any, info: ValidationInfo) -> Any:
     """A device may be named (``"hene_633"``), named and changed (``{catalogue = "hene_633", …}``), or given in full."""
     if isinstance(value, str):
-        return dict(device_data(value))
+        return dict(device_data(_beside(value, info)))
     if isinstance(value, Mapping) and "catalogue" in value:
         changes = {key: entry for key, entry in value.items() if key != "catalogue"}
-        return {**device_data(str(value["catalogue"])), **changes}
+        return {**device_data(_beside(str(value["catalogue"]), info)), **changes}
     return value
+
+
+def _beside(name: str, info: ValidationInfo) -> str:
+    """A user's device file is looked for beside the bench's file first."""
+    if name.endswith(".toml") and info.context and info.context.get("file"):
+        beside = Path(info.context["file"]).parent / name
+        if beside.exists():
+            return str(beside)
+    return name
 
 
 _named = BeforeValidator(_from_catalogue)
@@ -87,6 +97,7 @@ class Bench(Spec):
         for role, device in self._devices():
             device.check_wavelength(wavelength, role)
         self._check_modes()
+        self._check_panels()
         if self.detector.bits is not None and self.detector.full_well is None:
             raise InputError(
                 "detector.bits", value=self.detector.bits, allowed="bits over a full well", remedy="full_well"
@@ -110,6 +121,17 @@ class Bench(Spec):
                 value=f"{self.input.pitch * 1e6:g} um",
                 allowed=f"that of the first mask, {self.stage[0].pitch * 1e6:g} um, onto which it is imaged 1:1",
             )
+
+    def _check_panels(self) -> None:
+        panels: dict[str, PlacedDevice] = {}
+        for i, place in enumerate((self.input, *self.stage)):
+            if place.panel and panels.setdefault(place.panel, place.device) != place.device:
+                raise InputError(
+                    f"{'input' if i == 0 else f'stage[{i - 1}]'}.panel {place.panel!r}",
+                    value=f"zones of {panels[place.panel].name} and {place.device.name}",
+                    allowed="one device, with one set of figures, a panel",
+                    remedy="another panel name",
+                )
 
     def _devices(self):
         yield "source", self.source
@@ -199,8 +221,11 @@ class Bench(Spec):
         return _elements(self, stages)  # pyright: ignore[reportArgumentType]  # a frozen model is hashable
 
     def element(self, stages: int, address: str) -> Element:
-        """One of :meth:`elements`."""
-        return next(element for element in self.elements(stages) if element.address == address)
+        """One of :meth:`elements`; :class:`InputError` for an address that is not."""
+        found = {element.address: element for element in self.elements(stages)}
+        if address not in found:
+            raise InputError(f"address {address!r} is no device of this bench", allowed=nearest(address, found))
+        return found[address]
 
     def effects(self, stages: int) -> tuple[EffectRef, ...]:
         """Every effect that is on, in the order the light meets it."""

@@ -27,7 +27,9 @@ class Ideal:
         self.command_shapes = (bench.modes,) * (2 * stages)
         self.moments = flicker_nodes(0)
 
-    def illuminate(self, values: Tensor, state: State, *, shots: Shots | None = None) -> Tensor:
+    def illuminate(
+        self, values: Tensor, state: State, *, shots: Shots | None = None, moments: Tensor | None = None
+    ) -> Tensor:
         """``values`` on the laser's light, without the effects of a device, real or complex as they are."""
         return unit_light(self.bench, values, state)
 

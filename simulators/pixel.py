@@ -53,9 +53,13 @@ class Pixel:
 
     # --- the cascade ----------------------------------------------------------------------------------------------
 
-    def illuminate(self, values: Tensor, state: State, *, shots: Shots | None = None) -> Tensor:
+    def illuminate(
+        self, values: Tensor, state: State, *, shots: Shots | None = None, moments: Tensor | None = None
+    ) -> Tensor:
         """See :class:`simulators.simulator.Simulator`."""
-        return write_input(self.bench, self.stages, values, state, shots)
+        writer = self._elements.get("input.phase")
+        cosines = None if writer is None else self._cosines(writer, moments)
+        return write_input(self.bench, self.stages, values, state, shots=shots, cosines=cosines)
 
     def __call__(
         self,
@@ -70,7 +74,7 @@ class Pixel:
         check_commands(commands, self.command_shapes)
         masks = self.transmissions(commands, state, moments)
         lenses = self._lenses(state, field.dtype, field.device)
-        field = field if moments is None else field[None]
+        field = field if moments is None or field.ndim == 5 else field[None]
         for s in range(self.stages):
             for i in (0, 1):
                 # The input is constant over each pixel: until the first lens there is mode 0 alone.

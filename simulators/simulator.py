@@ -77,7 +77,9 @@ class Simulator(Protocol):
         """Dense ``[(Q,) R, out, in]`` of :meth:`__call__`."""
         ...
 
-    def illuminate(self, values: Tensor, state: State, *, shots: Shots | None = None) -> Tensor:
+    def illuminate(
+        self, values: Tensor, state: State, *, shots: Shots | None = None, moments: Tensor | None = None
+    ) -> Tensor:
         """Write ``values`` ``[R or 1, B, y, x]`` (|values| ≤ 1) onto the laser's light: the field, in √photons."""
         ...
 
@@ -104,7 +106,9 @@ def unit_light(bench: Bench, values: Tensor, state: State) -> Tensor:
     return values * pixelwise(share)
 
 
-def write_input(bench: Bench, stages: int, values: Tensor, state: State, shots: Shots | None) -> Tensor:
+def write_input(
+    bench: Bench, stages: int, values: Tensor, state: State, *, shots: Shots | None, cosines: Tensor | None
+) -> Tensor:
     """The field behind the input device of ``bench``: intensity noise, levels, extinction, loss of panel and relay.
 
     Raises:
@@ -127,7 +131,7 @@ def write_input(bench: Bench, stages: int, values: Tensor, state: State, shots: 
         amplitude = torch.sqrt(written.real**2 + written.imag**2 + 1e-24).clamp(max=1)
         phase = torch.angle(written + 1e-12)
         phase_element = bench.element(stages, "input.phase")
-        field = show_amplitude(device, amplitude, state) * show_phase(phase_element, phase, state)
+        field = show_amplitude(device, amplitude, state) * show_phase(phase_element, phase, state, cosines=cosines)
     else:
         if values.is_complex():
             raise InputError(

@@ -117,6 +117,7 @@ Power = Annotated[float, _unit("W", "1 mW"), Field(gt=0)]  #: watts, positive
 Number = Annotated[float, _unit("", "0.5")]  #: dimensionless, finite
 Fraction = Annotated[float, _unit("", "0.95"), Field(ge=0, le=1)]  #: dimensionless, 0 to 1
 NonNegative = Annotated[float, _unit("", "0.01"), Field(ge=0)]  #: dimensionless, not negative
+Pixels = tuple[Annotated[int, Field(ge=1, strict=True)], Annotated[int, Field(ge=1, strict=True)]]  #: (y, x)
 Positive = Annotated[float, _unit("", "200"), Field(gt=0)]  #: dimensionless, positive
 
 
@@ -142,6 +143,11 @@ class Spec(BaseModel, metaclass=_SpecMeta):
     @classmethod
     def _known_keys(cls, data: Any) -> Any:
         if isinstance(data, Mapping):
+            kind = cls.model_fields.get("kind")
+            if kind is not None and data.get("kind", kind.default) != kind.default:
+                raise PydanticCustomError(
+                    "key", "kind {kind}; allowed: {wanted}", {"kind": repr(data["kind"]), "wanted": repr(kind.default)}
+                )
             for key in data:
                 if key not in cls.model_fields:
                     raise PydanticCustomError(
@@ -205,7 +211,10 @@ class DeviceSpec(Spec):
         """Split ``{value, source, confidence}`` into the figure and its provenance."""
         if not isinstance(data, Mapping):
             return data
-        figures, provenance = {}, list(data.get("provenance", ()))
+        given = data.get("provenance", ())
+        if not isinstance(given, (list, tuple)):
+            raise PydanticCustomError("provenance", "provenance must be a list of figure, source, confidence", {})
+        figures, provenance = {}, list(given)
         for key, entry in data.items():
             if isinstance(entry, Mapping) and "value" in entry:
                 extra = set(entry) - {"value", "source", "confidence"}

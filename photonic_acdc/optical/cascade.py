@@ -177,7 +177,7 @@ class OpticalCascade(nn.Module):
     def _frames(self, x: Tensor) -> tuple[Tensor, Readout]:
         simulator, state, shots, values = self._prepare(x)
         readout = self._readouts[self.noise.static != "none"]
-        field = simulator.illuminate(values, state, shots=shots)
+        field = simulator.illuminate(values, state, shots=shots, moments=simulator.moments)
         fields = self._propagate(simulator, self.commands(), field, state)
         if self.meter is not None:
             self._book(field, fields, values)
@@ -187,7 +187,7 @@ class OpticalCascade(nn.Module):
 
     def _propagate(self, simulator: Simulator, commands, field: Tensor, state: State) -> Tensor:
         """``[Q, R, B, …]``; where more rows than modes share one operator, through its matrix: a cascade is linear."""
-        if field.shape[1] <= self.features:
+        if field.shape[-3] <= self.features:
             return simulator(commands, field, state, moments=simulator.moments)
         matrix = simulator.matrix(commands, state, moments=simulator.moments)
         side = simulator.order

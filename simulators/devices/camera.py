@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from simulators.devices.chain import Link, Parameter
-from simulators.spec import DeviceSpec, Fraction, Frequency, Length, NonNegative, Positive, Rate, Time
+from simulators.spec import DeviceSpec, Fraction, Frequency, Length, NonNegative, Pixels, Positive, Rate, Time
 
 
 class Camera(DeviceSpec):
@@ -19,7 +19,7 @@ class Camera(DeviceSpec):
     """
 
     kind: Literal["camera"] = "camera"
-    resolution: tuple[int, int]  #: pixels, (rows, columns)
+    resolution: Pixels  #: (rows, columns)
     pixel_pitch: Length  #: m
     exposure: Time = 1e-3  #: s, set once, never a batch
     window: Annotated[Fraction, Field(gt=0)] = 1.0  #: share of a mode's width that is read
@@ -29,7 +29,7 @@ class Camera(DeviceSpec):
     read_noise: NonNegative | None = None  #: electrons rms a pixel
     full_well: Positive | None = None  #: electrons a pixel; None: bottomless
     gain_nonuniformity: NonNegative | None = None  #: PRNU, relative rms a pixel
-    bits: int | None = Field(default=None, ge=1, le=16)  #: of the converter over the full well; None: continuous
+    bits: int | None = Field(default=None, ge=1, le=16, strict=True)  #: over the full well; None: continuous
     frame_rate: Frequency | None = None  #: Hz
     electrical_power: NonNegative | None = None  #: W
 

@@ -16,16 +16,16 @@ from simulators import effects
 from simulators.devices.chain import Element, Link, Parameter, pixelwise
 from simulators.effects.lut import HARMONICS
 from simulators.random import State
-from simulators.spec import Angle, DeviceSpec, Fraction, Frequency, Length, NonNegative, Positive, Power, Time
+from simulators.spec import Angle, DeviceSpec, Fraction, Frequency, Length, NonNegative, Pixels, Positive, Power, Time
 
 
 class Modulator(DeviceSpec):
     """What phase and amplitude panels have in common."""
 
-    resolution: tuple[int, int]  #: pixels, (rows, columns)
+    resolution: Pixels  #: (rows, columns)
     pixel_pitch: Length  #: m, centre to centre
     fill_factor: Fraction | None = None  #: areal; booked in ``reflectance``, not modelled by itself yet
-    bits: int | None = Field(default=None, ge=1, le=16)  #: grey levels are 2^bits; None: continuous
+    bits: int | None = Field(default=None, ge=1, le=16, strict=True)  #: grey levels are 2^bits; None: continuous
     reflectance: Fraction | None = None  #: of power, into the zeroth order; None: lossless
     frame_rate: Frequency | None = None  #: Hz
     settle_time: Time | None = None  #: s, 10-90 %
