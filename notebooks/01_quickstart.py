@@ -40,7 +40,8 @@ from photonic_acdc.config import RunConfig
 bench = sim.reference_bench(modes=(8, 8))
 panel = bench.stage[0].device
 print(f"M = {bench.scales[0]:.2f}, Fourier mask of {bench.fourier_pixels} pixels")
-print("phase error:", panel.phase_error, "rad;", panel.source_of("phase_error"))
+origin = panel.source_of("phase_error")
+print(f"phase error: {panel.phase_error} rad ({origin.confidence}: {origin.source})")
 
 # %%
 pa.plots.layout(pa.layout.design(bench, stages=2))
@@ -96,9 +97,10 @@ pa.plots.training_curves(part("training.nc"))
 # ## Before and after, over virtual benches
 #
 # Each dot is a bench with static errors of its own, and fresh shots for every sample. Put on real devices untouched,
-# the masks lose about ten points; trained through them they win most of that back. Mapping the ideal layer's own masks
-# is exact for one stage only, and dim: at two stages less than a millionth of the light arrives, and the camera's noise
-# is all that is left. That is why physical masks are trained.
+# the masks lose about five points; masks trained through the devices win much of that back (more than half with the
+# sixty epochs of the demo) and vary less from bench to bench. Mapping the ideal layer's own masks is exact for one
+# stage only, and dim: at two stages a millionth of the light arrives, and the camera's noise is all that is left. That
+# is why physical masks are trained.
 
 # %%
 pa.plots.accuracy_over_realisations(part("errors.nc"), summaries=results["accuracy"]).figure

@@ -54,7 +54,7 @@ class TrainingConfig(Spec):
     light_weight: NonNegative = 0.001  #: w of the loss CE - w·log(efficiency)
     realisations: Count = 1  #: virtual benches a step
     order: Count = 2  #: q of the simulator in training
-    threads: Count = 2  #: results belong to a number of threads
+    threads: Count = 1  #: results belong to a number of threads; small operations gain nothing from a second
 
 
 class EvaluationConfig(Spec):

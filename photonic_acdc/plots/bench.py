@@ -64,15 +64,6 @@ def layout(plan: Layout) -> Figure:
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_xlabel("along the axis (mm)")
     ax.set_ylabel("across (mm)")
-    stretch = (ax.get_ylim()[1] - ax.get_ylim()[0]) / (ax.get_xlim()[1] - ax.get_xlim()[0])
-    box = ax.get_position()
-    aspect = box.height * 5.6 * 0.72 / (box.width * 12)
-    y, x = plan.bench.modes
-    ax.set_title(
-        f"{plan.bench.name} bench: {y}×{x} modes, {plan.stages} stages, {length:.0f} mm unfolded; "
-        f"both axes to scale, across about {aspect / stretch:.0f}× larger; white: the zone in use",
-        fontsize="medium",
-    )
     kinds = dict.fromkeys(s.kind for s in stations)
     patches = [Patch(color=_LOOKS[kind], label=kind.replace("_", " ")) for kind in kinds]
     patches.append(Patch(color="#CC3311", alpha=0.18, label="light"))
@@ -96,4 +87,14 @@ def layout(plan: Layout) -> Figure:
     )
     table.auto_set_font_size(False)
     table.set_fontsize(8)
+    figure.draw_without_rendering()  # settles the layout, so that the two scales can be compared
+    box = ax.get_window_extent()
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    stretch = box.height / (high - low) / (box.width / (right - left))
+    y, x = plan.bench.modes
+    ax.set_title(
+        f"{plan.bench.name} bench: {y}×{x} modes, {plan.stages} stages, {length:.0f} mm unfolded; "
+        f"both axes to scale, across {stretch:.0f}× larger; white: the zone in use",
+        fontsize="medium",
+    )
     return figure
