@@ -56,7 +56,7 @@ def error_budget(budget: xr.Dataset) -> Figure:
         percent(ax, "x", decimals=1)
         ax.xaxis.set_major_locator(MaxNLocator(5))
     shown = [Patch(color=_KINDS[kind], label=kind) for kind in dict.fromkeys(reversed(kinds))]
-    right.legend(handles=shown, frameon=False, fontsize="small", loc="lower right")
+    figure.legend(handles=shown, frameon=False, fontsize="small", loc="outside lower center", ncols=len(shown))
     figure.suptitle(
         f"All effects on: {budget.attrs['accuracy_all']:.1%}; none: {budget.attrs['accuracy_none']:.1%} "
         f"({budget.attrs['realisations']} benches)",
