@@ -35,9 +35,7 @@ class RunFolder:
                     remedy="another name in the configuration, another --directory, or remove the folder",
                 )
         elif path.exists() and (not path.is_dir() or any(_foreign(path))):
-            raise InputError(
-                f"{path} exists and is no run of this program", remedy="another name or --directory"
-            )
+            raise InputError(f"{path} exists and is no run of this program", remedy="another name or --directory")
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:

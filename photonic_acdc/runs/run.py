@@ -103,13 +103,15 @@ def _errors(stages: Stages, judged: list[str]) -> xr.Dataset:
     import xarray as xr
 
     seeds = stages.config.seeds
-    columns = {}
+    over_seeds = _axis("seed", seeds, "seed of the training")
+    columns = []
     for stage in judged:
         parts = [stages.accuracies(stage, seed)["accuracy"] for seed in seeds]
-        columns[stage] = xr.concat(parts, _axis("seed", seeds, "seed of the training")).assign_attrs(long_name=f"accuracy, {stage}", units="1")
-    return xr.merge(
-        [column.rename(stage) for stage, column in columns.items()], join="outer", compat="no_conflicts"
-    ).assign_attrs(attributes("Accuracy of every stage", data=stages.test.name, order=stages.config.evaluation.order))
+        column = xr.concat(parts, over_seeds).rename(stage)
+        columns.append(column.assign_attrs(long_name=f"accuracy, {stage}", units="1"))
+    return xr.merge(columns, join="outer", compat="no_conflicts").assign_attrs(
+        attributes("Accuracy of every stage", data=stages.test.name, order=stages.config.evaluation.order)
+    )
 
 
 def _history(stages: Stages) -> xr.Dataset:
@@ -118,9 +120,7 @@ def _history(stages: Stages) -> xr.Dataset:
 
     seeds = stages.config.seeds
     over_seeds = _axis("seed", seeds, "seed of the training")
-    rows = [
-        xr.concat([stages.trained(stage, seed).dataset() for seed in seeds], over_seeds) for stage in TRAINED
-    ]
+    rows = [xr.concat([stages.trained(stage, seed).dataset() for seed in seeds], over_seeds) for stage in TRAINED]
     return xr.concat(rows, _axis("stage", TRAINED, "what is trained")).assign_attrs(
         attributes("Training curves", data=stages.training.name)
     )

@@ -236,8 +236,6 @@ class Stages:
             progress=lambda done, total, _: self.report(f"front w={weight:g}", done, total),
         )
         judged = self.judge(model)
-        found = monte_carlo(
-            judged, self.test, realisations=settings.front_realisations, seed=settings.seed
-        )
+        found = monte_carlo(judged, self.test, realisations=settings.front_realisations, seed=settings.seed)
         found["efficiency"] = ((), self.light_of(judged)["optics"], {"long_name": "light kept", "units": "1"})
         return found[["accuracy", "efficiency"]]
