@@ -14,7 +14,7 @@ from benchmarks.timing import paired, row
 
 def rows(*, quick: bool = False) -> list[dict]:
     """Rows of this benchmark."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     model = nn.Sequential(
         pa.layers.AFDF(64, 2, shape=(8, 8)), pa.layers.Intensity(), nn.BatchNorm1d(64), nn.Linear(64, 10)
     )

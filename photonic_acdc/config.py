@@ -113,7 +113,11 @@ class RunConfig(Spec):
         """
         settings = self.bench
         if settings.file is None:
-            bench = reference_bench(self.model.modes, complex_masks=complex_masks)
+            try:
+                bench = reference_bench(self.model.modes, complex_masks=complex_masks)
+            except InputError as error:
+                what = error.quantity.removeprefix("reference_bench: modes: ")
+                raise InputError(f"model.modes on the reference bench: {what}", remedy=error.remedy) from None
         else:
             bench = Bench.load(settings.file)
         if bench.modes != self.model.modes:

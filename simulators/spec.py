@@ -56,19 +56,19 @@ def parse_quantity(text: str, unit: str) -> float:
     try:
         quantity = registry.parse_expression(text)
     except Exception as error:  # pint raises tokenizer, syntax and its own errors alike
-        raise PydanticCustomError("unit", "{text} cannot be read as a quantity", {"text": repr(text)}) from error
+        raise PydanticCustomError("unit", "{text}, which cannot be read as a quantity", {"text": repr(text)}) from error
     if not isinstance(quantity, registry.Quantity):
         if unit:
-            raise PydanticCustomError("unit", "{text} has no unit", {"text": repr(text)})
+            raise PydanticCustomError("unit", "{text}, which has no unit", {"text": repr(text)})
         return float(quantity)
     if unit and quantity.unitless:  # else pint would take "2" for radians
-        raise PydanticCustomError("unit", "{text} has no unit", {"text": repr(text)})
+        raise PydanticCustomError("unit", "{text}, which has no unit", {"text": repr(text)})
     try:
         return float(quantity.to(unit or "dimensionless").magnitude)
     except pint.DimensionalityError as error:
         raise PydanticCustomError(
             "unit",
-            "{text} has dimension {dimension}",
+            "{text}, which has dimension {dimension}",
             {"text": repr(text), "dimension": str(quantity.dimensionality)},
         ) from error
 
@@ -89,7 +89,7 @@ def _reader(unit: str, example: str):
                 ) from error
         elif unit and isinstance(value, (int, float)) and _from_file(info):
             raise PydanticCustomError(
-                "unit", "{why}; allowed: {allowed}", {"why": f"{value!r} has no unit", "allowed": allowed}
+                "unit", "{why}; allowed: {allowed}", {"why": f"{value!r}, which has no unit", "allowed": allowed}
             )
         if isinstance(value, float) and not math.isfinite(value):
             raise PydanticCustomError(

@@ -46,7 +46,14 @@ def run(
     """
     from photonic_acdc.config import RunConfig
 
-    _run(RunConfig.load(config), directory, as_json)
+    settings = RunConfig.load(config)
+    try:
+        _run(settings, directory, as_json)
+    except InputError as error:
+        # What only shows when bench, data and folder are met still belongs to this file.
+        raise InputError(
+            f"{config}: {error.quantity}", value=error.value, allowed=error.allowed, remedy=error.remedy
+        ) from None
 
 
 @app.command()

@@ -87,8 +87,15 @@ def device(entry: DeviceSpec) -> None:
             continue
         known = any(p.figure == name for p in entry.provenance)
         origin = entry.source_of(name) if known else None
-        table.add_row(name, f"{value}", origin.confidence if origin else "", origin.source if origin else "")
+        table.add_row(name, _shown(value), origin.confidence if origin else "", origin.source if origin else "")
     Console().print(table)
+
+
+def _shown(value: Any) -> str:
+    """A figure without the noise of binary fractions."""
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _kind(entry: DeviceSpec) -> str:

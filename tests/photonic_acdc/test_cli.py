@@ -184,7 +184,10 @@ def test_unknown_device(refused):
             "kind = 'lens'\nfocal_length = '80 um^2'\ndiameter = '1 cm'",
             ["mine.toml: focal_length", "'80 um^2'", "8 um"],
         ),
-        ("kind = 'lens'\nfocal_length = 0.08\ndiameter = '1 cm'", ["mine.toml: focal_length", "0.08 has no unit"]),
+        (
+            "kind = 'lens'\nfocal_length = 0.08\ndiameter = '1 cm'",
+            ["mine.toml: focal_length", "0.08, which has no unit"],
+        ),
         ("kind = 'lens'\ndiameter = '1 cm'", ["mine.toml: focal_length", "must be given"]),
         ("kind = 'lense'", ["mine.toml: kind", "'lense'", "phase_modulator"]),
         ("kind = [", ["mine.toml", "valid TOML"]),

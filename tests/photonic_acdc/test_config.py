@@ -26,11 +26,11 @@ BAD = {
     "far key": ("[model]\nxyzzy = 2", ["model: unknown key 'xyzzy'", "one of modes, stages"]),
     # units
     "wrong unit": ("[bench]\nexposure = '8 um'", ["bench.exposure", "'8 um'", "[length]", "'10 ms'"]),
-    "no unit": ("[bench]\nexposure = 0.001", ["bench.exposure", "0.001 has no unit", "a number with a unit"]),
-    "no unit, whole": ("[bench]\nexposure = 1", ["bench.exposure", "1 has no unit", "'10 ms'"]),
-    "no unit, text": ("[bench]\nexposure = '0.001'", ["bench.exposure", "'0.001' has no unit", "'10 ms'"]),
-    "no such unit": ("[bench]\nexposure = '1 florp'", ["bench.exposure", "'1 florp' cannot be read", "'10 ms'"]),
-    "no quantity": ("[bench]\nexposure = '(('", ["bench.exposure", "'((' cannot be read", "'10 ms'"]),
+    "no unit": ("[bench]\nexposure = 0.001", ["bench.exposure", "0.001, which has no unit", "a number with a unit"]),
+    "no unit, whole": ("[bench]\nexposure = 1", ["bench.exposure", "1, which has no unit", "'10 ms'"]),
+    "no unit, text": ("[bench]\nexposure = '0.001'", ["bench.exposure", "'0.001', which has no unit", "'10 ms'"]),
+    "no such unit": ("[bench]\nexposure = '1 florp'", ["bench.exposure", "'1 florp', which cannot be read", "'10 ms'"]),
+    "no quantity": ("[bench]\nexposure = '(('", ["bench.exposure", "'((', which cannot be read", "'10 ms'"]),
     "empty quantity": ("[bench]\nexposure = ''", ["bench.exposure", "''", "'10 ms'"]),
     "unit too many": ("[bench]\noptical_density = '4 m'", ["bench.optical_density", "'4 m'", "[length]"]),
     # figures out of range
@@ -91,8 +91,8 @@ BAD = {
 
 #: Each of these is fine by itself and does not go together: refused by the run before it writes anything.
 UNFIT = {
-    "modes too many": ("[model]\nmodes = [40, 40]", ["modes: 40x40", "M ≥ 2N-1 = 79", "at most 31 modes"]),
-    "modes too long": ("[model]\nmodes = [1, 64]", ["modes: 1x64", "M ≥ 2N-1 = 127", "at most 31 modes"]),
+    "modes too many": ("[model]\nmodes = [40, 40]", ["40x40 modes", "M ≥ 2N-1 = 79", "at most 31 modes"]),
+    "modes too long": ("[model]\nmodes = [1, 64]", ["1x64 modes", "M ≥ 2N-1 = 127", "at most 31 modes"]),
     "modes of no data": ("[model]\nmodes = [4, 8]", ["model.modes: 4x8 = 32", "as many as digits has features, 64"]),
     "modes one short": ("[model]\nmodes = [7, 9]", ["model.modes: 7x9 = 63", "64"]),
     "effect": ("[bench]\ndrop = ['*.flickr']", ["bench.drop", "'*.flickr'", "*.flicker"]),

@@ -303,8 +303,8 @@ def without_provenance(bench):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"120 mm"', "0.12", r"bench\.toml: stage\[3\]\.device.*focal_length: got 0\.12 has no unit"),
-        ('power = "1 mW"', 'power = "1 mm"', r"bench\.toml: source\.power: got '1 mm' has dimension \[length\]"),
+        ('"120 mm"', "0.12", r"bench\.toml: stage\[3\]\.device.*focal_length: got 0\.12, which has no unit"),
+        ('power = "1 mW"', 'power = "1 mm"', r"bench\.toml: source\.power: got '1 mm', which has dimension \[length\]"),
         (
             "macro_pixel = 9",
             "macro_pixl = 9",

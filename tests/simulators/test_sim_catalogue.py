@@ -118,7 +118,7 @@ def test_a_file_of_ones_own_that_cannot_be_used(tmp_path):
     with pytest.raises(sim.InputError, match=r"odd\.toml: kind: got 'teapot'; allowed: laser, .*camera"):
         sim.load_device(str(path))
     path.write_text('kind = "lens"\nfocal_length = 0.1\ndiameter = "1 cm"\n')
-    with pytest.raises(sim.InputError, match=r"odd\.toml: focal_length: got 0\.1 has no unit"):
+    with pytest.raises(sim.InputError, match=r"odd\.toml: focal_length: got 0\.1, which has no unit"):
         sim.load_device(str(path))
     with pytest.raises(sim.InputError, match="device: kind: got None"):
         device_from({})

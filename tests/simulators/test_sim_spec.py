@@ -64,7 +64,9 @@ def test_a_figure_with_a_unit_is_read_as_si(kind, base, figure, text, si):
     ],
 )
 def test_a_unit_of_another_dimension_is_refused(figure, text, dimension):
-    with pytest.raises(sim.InputError, match=rf"panel\.toml: {figure}: got '{text}' has dimension .*{dimension}"):
+    with pytest.raises(
+        sim.InputError, match=rf"panel\.toml: {figure}: got '{text}', which has dimension .*{dimension}"
+    ):
         sim.PhaseModulator.from_dict({**PANEL, figure: text}, file="panel.toml")
 
 
@@ -79,7 +81,7 @@ def test_gibberish_is_refused(text):
 def test_a_file_must_give_the_unit(figure, value):
     """Radians included, which the unit library takes for plain numbers."""
     with pytest.raises(
-        sim.InputError, match=rf"{figure}: got '?8\S* has no unit; allowed: a number with a unit, such as"
+        sim.InputError, match=rf"{figure}: got '?8\S*, which has no unit; allowed: a number with a unit, such as"
     ):
         sim.PhaseModulator.from_dict({**PANEL, figure: value}, file="panel.toml")
 
@@ -92,7 +94,7 @@ def test_python_may_give_si_floats():
 def test_a_file_without_a_unit_is_refused_by_load(tmp_path):
     path = tmp_path / "own.toml"
     path.write_text('name = "own"\nfocal_length = 0.1\ndiameter = "20 mm"\n')
-    with pytest.raises(sim.InputError, match=r"own\.toml: focal_length: got 0\.1 has no unit"):
+    with pytest.raises(sim.InputError, match=r"own\.toml: focal_length: got 0\.1, which has no unit"):
         sim.Lens.load(path)
     path.write_text('name = "own"\nfocal_length = "0.1 m"\ndiameter = "20 mm"\n')
     assert sim.Lens.load(path) == sim.Lens(name="own", focal_length=0.1, diameter=0.02)
@@ -181,7 +183,7 @@ def test_several_errors_are_listed():
     """The first in full, the others by their keys."""
     with pytest.raises(
         sim.InputError,
-        match=r"^bench\.toml: focal_length: got '8 s' .*\(and also wrong: diameter, transmission\)$",
+        match=r"^bench\.toml: focal_length: got '8 s', .*\(and also wrong: diameter, transmission\)$",
     ):
         lens(focal_length="8 s", diameter="-1 m", transmission=3)
 
@@ -334,7 +336,7 @@ def test_a_replaced_figure_loses_its_source():
 
 
 def test_the_unit_is_checked_inside_a_sourced_figure_too():
-    with pytest.raises(sim.InputError, match=r"focal_length: got 0\.1 has no unit"):
+    with pytest.raises(sim.InputError, match=r"focal_length: got 0\.1, which has no unit"):
         lens(focal_length={"value": 0.1, "source": "x", "confidence": "user"})
 
 
