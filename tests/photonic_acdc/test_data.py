@@ -3,6 +3,7 @@
 import hashlib
 import io
 import random
+import struct
 
 import numpy as np
 import pytest
@@ -234,9 +235,12 @@ def _bytes(save, **options) -> bytes:
     return buffer.getvalue()
 
 
-def _corrupt() -> bytes:
-    content = bytearray(_bytes(np.savez_compressed, x=np.random.default_rng(0).random((500, 4)), y=np.arange(500) % 2))
-    content[200:260] = b"\xff" * 60
+def _spoilt(first: bool) -> bytes:
+    """A compressed member that is no stream from its first byte, or whose checksum does not hold."""
+    content = bytearray(_bytes(np.savez_compressed, x=X, y=Y))
+    name, extra = struct.unpack("<HH", content[26:30])
+    start = 30 + name + extra
+    content[start if first else start + 100] ^= 0xFF
     return bytes(content)
 
 
@@ -245,7 +249,8 @@ NO_NPZ = {
     "text": b"x, y\n1, 2\n",
     "bare array": _bytes(np.save, arr=X),
     "cut short": _bytes(np.savez, x=X, y=Y)[:300],
-    "corrupt": _corrupt(),
+    "no stream": _spoilt(first=True),
+    "other bits": _spoilt(first=False),
     "pickle": b"\x80\x04K\x01.",
 }
 

@@ -17,11 +17,15 @@ from photonic_acdc import load_tensors
 from photonic_acdc.analysis import monte_carlo
 from photonic_acdc.config import RunConfig
 from photonic_acdc.data import load_data
-from photonic_acdc.optical import rebind
+from photonic_acdc.layers import AFDF
+from photonic_acdc.optical import rebind, to_optical
 from photonic_acdc.runs import run
 from photonic_acdc.runs.folder import RunFolder
+from photonic_acdc.runs.pictures import write_masks
 from photonic_acdc.runs.stages import JUDGED, TRAINED, Stages, load_split
+from simulators.bench import Bench
 from simulators.errors import InputError
+from simulators.reference import reference_bench
 
 DIGITS = """
 seeds = [0]
@@ -310,6 +314,21 @@ def test_masks_are_the_models_as_numbers_and_in_native_pixels(finished):
             assert (grey.reshape(mask.shape[0], native, mask.shape[1], native).std((1, 3)) == 0).all()
             turns = grey[::native, ::native] / 256
             assert np.abs(np.angle(mask * np.exp(-2j * np.pi * turns))).max() <= np.pi / 256 * 1.001
+
+
+def test_masks_of_panels_with_pixels_of_their_own(tmp_path):
+    """The Fourier-plane panel of half the pitch: twice the mask, in blocks of half the size."""
+    data = reference_bench((4, 4)).to_dict()
+    data["stage"][2]["macro_pixel"] = 4
+    bench = Bench.from_dict(data)
+    model = to_optical(AFDF(16, 1, shape=(4, 4)), bench, generator=torch.Generator().manual_seed(0))
+    (tmp_path / "masks").mkdir()
+    write_masks(tmp_path, model, bench)
+    assert bench.command_shapes == ((4, 4), (32, 32))
+    for name, size, native in (("stage0_mask0", 4, 8), ("stage0_mask1", 32, 4)):
+        with np.load(tmp_path / "masks.npz") as masks, Image.open(tmp_path / "masks" / f"{name}.png") as image:
+            assert masks[name].shape == (size, size)
+            assert image.size == (size * native, size * native)
 
 
 def test_the_device_list_names_the_devices(finished):

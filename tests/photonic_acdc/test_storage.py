@@ -70,12 +70,18 @@ def test_conjugate_views_keep_their_value(tmp_path, dtype):
     assert not same(back["view"], back["base"])
 
 
-def test_negative_views_keep_their_value(tmp_path):
-    view = example(torch.complex128).conj().imag
-    assert view.is_neg()
-    save_tensors(tmp_path / "a.safetensors", {"view": view})
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *COMPLEX], ids=str)
+def test_negative_views_keep_their_value(tmp_path, dtype):
+    views = {"contiguous": torch._neg_view(example(dtype))}
+    if dtype.is_complex:
+        views["imaginary part"] = example(dtype).conj().imag
+        views["both"] = torch._neg_view(example(dtype)).conj()
+    assert all(view.is_neg() for view in views.values())
+    save_tensors(tmp_path / "a.safetensors", views)
     back, _ = load_tensors(tmp_path / "a.safetensors")
-    assert same(back["view"], view.resolve_neg())
+    for name, view in views.items():
+        assert same(back[name], view.resolve_conj().resolve_neg()), name
+        assert not back[name].is_neg()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.complex128], ids=str)
