@@ -13,7 +13,7 @@ from torch import Tensor
 from simulators import effects
 from simulators.bench import Bench
 from simulators.devices.chain import pixelwise
-from simulators.devices.modulator import show_amplitude, show_phase
+from simulators.devices.modulator import AmplitudeModulator, show_amplitude, show_phase
 from simulators.errors import InputError, SaturationWarning
 from simulators.random import Shots, State
 
@@ -138,8 +138,9 @@ def write_input(
                 "the input device writes real values only, and x is complex",
                 remedy="a phase panel as input.companion (reference_bench(complex_input=True))",
             )
-        bipolar = bench.input.device.bipolar  # type: ignore[union-attr]  # checked: an amplitude panel
-        if not bipolar and (values.detach() < 0).any():
+        panel = bench.input.device
+        assert isinstance(panel, AmplitudeModulator)  # the bench has seen to it
+        if not panel.bipolar and (values.detach() < 0).any():
             raise InputError(
                 "the input device writes amplitudes only, and x has negative values",
                 value=f"{values.min().item():g}",

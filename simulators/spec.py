@@ -245,6 +245,11 @@ class DeviceSpec(Spec):
             changes = {**changes, "provenance": kept}
         return super().replace(**changes)
 
+    @property
+    def kind_name(self) -> str:
+        """Its kind in words: ``"phase modulator"``."""
+        return str(getattr(self, "kind", "device")).replace("_", " ")
+
     def source_of(self, figure: str) -> Provenance:
         """The provenance of one figure; a figure given by the user says so."""
         for entry in self.provenance:

@@ -26,11 +26,11 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine in
 
 def entry() -> None:
     """The program: bad input is one sentence and exit code 2."""
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)  # noqa: T201
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
         app()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -101,7 +101,7 @@ def _run(config: Any, directory: Path, as_json: bool) -> None:
         with tables.progress() as report:
             card = run_job(config, directory, report=report)
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)  # noqa: T201
+        print("interrupted: the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
     if as_json:
         _print_json(card)
@@ -110,4 +110,4 @@ def _run(config: Any, directory: Path, as_json: bool) -> None:
 
 
 def _print_json(data: Any) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False))  # noqa: T201
+    print(json.dumps(data, indent=2, ensure_ascii=False))

@@ -74,13 +74,13 @@ def device_list(found: Sequence[DeviceSpec]) -> None:
     for entry in found:
         low_high = entry.wavelength_range
         waves = f"{low_high[0] * 1e9:.0f}-{low_high[1] * 1e9:.0f} nm" if low_high else ""
-        table.add_row(entry.name, _kind(entry), waves, entry.vendor or "", entry.notes or "")
+        table.add_row(entry.name, entry.kind_name, waves, entry.vendor or "", entry.notes or "")
     Console().print(table)
 
 
 def device(entry: DeviceSpec) -> None:
     """One data sheet: every figure in SI units, with its source."""
-    table = Table("figure", "value (SI)", "confidence", "source", title=f"{entry.name} ({_kind(entry)})")
+    table = Table("figure", "value (SI)", "confidence", "source", title=f"{entry.name} ({entry.kind_name})")
     skip = {"name", "kind", "provenance"}
     for name, value in entry.to_dict().items():
         if name in skip:
@@ -96,7 +96,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _kind(entry: DeviceSpec) -> str:
-    return str(getattr(entry, "kind", "")).replace("_", " ")

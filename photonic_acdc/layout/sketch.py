@@ -97,7 +97,7 @@ def design(bench: Bench, *, modes: tuple[int, int] | None = None, stages: int = 
     z = 0.0
 
     def put(label: str, device: DeviceSpec, width: float, aperture: float) -> None:
-        stations.append(Station(label, device.kind, z, width, aperture))  # type: ignore[attr-defined]
+        stations.append(Station(label, device.kind_name, z, width, aperture))
 
     def panel(label: str, place: Placed, width: float) -> None:
         assert not isinstance(place.device, Lens)
@@ -163,6 +163,6 @@ def _devices(bench: Bench, stages: int) -> tuple[Device, ...]:
         add(bench.stage[i + 1].device, stages, "Fourier lenses")
     add(bench.detector, 1, "reads y")
     return tuple(
-        Device(device.name, device.vendor or "-", device.kind.replace("_", " "), quantity, role)  # type: ignore[attr-defined]
+        Device(device.name, device.vendor or "-", device.kind_name, quantity, role)
         for device, quantity, role in rows.values()
     )

@@ -16,6 +16,8 @@ from typing import Literal
 from simulators.random import State
 
 Mode = Literal["off", "mean", "frozen", "sample"]
+Static = Literal["none", "nominal", "drawn"]
+Dynamic = Literal["none", "expected", "drawn"]
 MODES: tuple[Mode, ...] = ("off", "mean", "frozen", "sample")
 
 
@@ -34,8 +36,8 @@ class Noise:
         differentiable: noise with a gradient (training) instead of counts.
     """
 
-    static: Literal["none", "nominal", "drawn"] = "nominal"
-    dynamic: Literal["none", "expected", "drawn"] = "expected"
+    static: Static = "nominal"
+    dynamic: Dynamic = "expected"
     state: State | None = None
     seed: int = 0
     realisations: tuple[int, ...] = (0,)

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from photonic_acdc.optical.cascade import OpticalCascade, cascades
 from photonic_acdc.optical.light import LightMeter
-from photonic_acdc.optical.noise import MODES, Mode, Noise
+from photonic_acdc.optical.noise import MODES, Dynamic, Mode, Noise, Static
 from simulators.errors import InputError, nearest
 from simulators.random import Realisations, State, as_index, check_seed
 
-_PRESETS = {
+_PRESETS: dict[str, tuple[Static, Dynamic]] = {
     "off": ("none", "none"),
     "mean": ("nominal", "expected"),
     "frozen": ("drawn", "expected"),
@@ -65,8 +65,8 @@ def noise(
     try:
         for cascade in found.values():
             cascade.noise = Noise(
-                static=static,  # type: ignore[arg-type]
-                dynamic=dynamic,  # type: ignore[arg-type]
+                static=static,
+                dynamic=dynamic,
                 state=_state(cascade, draws, overrides or {}),
                 seed=0 if seed is None else seed,
                 realisations=index,

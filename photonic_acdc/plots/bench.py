@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 _LOOKS = {
     "laser": "#7F7F7F",
-    "phase_modulator": "#0072B2",
-    "amplitude_modulator": "#D55E00",
+    "phase modulator": "#0072B2",
+    "amplitude modulator": "#D55E00",
     "lens": "#56B4E9",
     "camera": "#009E73",
 }
@@ -65,7 +65,7 @@ def layout(plan: Layout) -> Figure:
     ax.set_xlabel("along the axis (mm)")
     ax.set_ylabel("across (mm)")
     kinds = dict.fromkeys(s.kind for s in stations)
-    patches = [Patch(color=_LOOKS[kind], label=kind.replace("_", " ")) for kind in kinds]
+    patches = [Patch(color=_LOOKS[kind], label=kind) for kind in kinds]
     patches.append(Patch(color="#CC3311", alpha=0.18, label="light"))
     ax.legend(
         handles=patches,

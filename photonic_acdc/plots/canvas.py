@@ -48,9 +48,12 @@ def axes(ax: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
 
 def save(picture: Axes | Figure, path: str | Path, dpi: int = 150) -> None:
     """Write a picture as a file, whole or not at all; the format follows the name."""
-    figure = picture if hasattr(picture, "savefig") else picture.figure
+    from matplotlib.axes import Axes as AxesClass
+
+    figure = picture.get_figure(root=True) if isinstance(picture, AxesClass) else picture
+    assert figure is not None
     with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=dpi)  # type: ignore[union-attr]
+        figure.savefig(temporary, dpi=dpi)
 
 
 def save_grey(image: np.ndarray, path: str | Path) -> None:

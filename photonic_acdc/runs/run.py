@@ -47,8 +47,7 @@ def run(config: RunConfig, directory: str | Path = "runs", *, report: Report | N
     bench = config.make_bench()  # refuses what cannot be carried before anything is written
     training, test = load_split(config)
     folder = RunFolder(Path(directory) / config.name, resolved(config, training, test))
-    silent: Report = lambda what, done, total: None  # noqa: E731
-    stages = Stages(config, folder, training, test, silent if report is None else report)
+    stages = Stages(config, folder, training, test, _silent if report is None else report)
     threads = torch.get_num_threads()
     torch.set_num_threads(config.training.threads)
     try:
@@ -73,6 +72,10 @@ def run(config: RunConfig, directory: str | Path = "runs", *, report: Report | N
     return report_card
 
 
+def _silent(what: str, done: int, total: int) -> None:
+    """Progress that nobody asked for."""
+
+
 def resolved(config: RunConfig, training: Dataset, test: Dataset) -> str:
     """The configuration with every default, and a fingerprint of data and bench: what decides the results."""
     digest = hashlib.sha256(json.dumps(config.make_bench().to_dict(), sort_keys=True).encode())
@@ -95,7 +98,7 @@ def _plain(spec: Spec) -> dict[str, Any]:
 
 def _maps_exactly(config: RunConfig) -> bool:
     """Whether the ideal layer's complex masks can be shown: the reference bench has a form with amplitude panels."""
-    return config.bench.file is None or config.make_bench().stage[0].companion is not None
+    return config.bench.file is None or all(config.make_bench().stage[i].companion is not None for i in (0, 2))
 
 
 def _errors(stages: Stages, judged: list[str]) -> xr.Dataset:

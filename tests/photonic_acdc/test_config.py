@@ -1,5 +1,6 @@
 """A run configuration: what it may say, and how it complains."""
 
+import contextlib
 import re
 import tomllib
 
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 
 from photonic_acdc.config import BenchConfig, DataConfig, ModelConfig, RunConfig
-from photonic_acdc.runs.run import resolved
+from photonic_acdc.layers import AFDF
+from photonic_acdc.optical import to_optical
+from photonic_acdc.runs.run import _maps_exactly, resolved
 from photonic_acdc.runs.stages import load_split
 from simulators.bench import Bench
 from simulators.errors import InputError
@@ -267,6 +270,22 @@ def test_a_bench_of_ones_own_lies_beside_the_configuration(write, monkeypatch):
     assert bench.detector.exposure == pytest.approx(0.002)
     assert bench.detector.window == 0.5
     assert bench == Bench.load(path.parent / "bench.toml").replace(detector=bench.detector)
+
+
+@pytest.mark.parametrize(("masks", "exact"), [((), False), ((0,), False), ((2,), False), ((0, 2), True)], ids=str)
+def test_the_ideal_layer_is_mapped_where_both_masks_are_complex(write, masks, exact):
+    """Only then is it judged: a run refuses nothing half way."""
+    lines = BENCH.splitlines()
+    for i in masks:
+        line = next(k for k, text in enumerate(lines) if text.startswith("stage")) + 1 + i
+        companion = 'companion = "holoeye_pluto21_vis_amplitude", relay = "thorlabs_ac254_100_a"'
+        lines[line] = lines[line].replace("macro_pixel = 8", f"macro_pixel = 8, {companion}")
+    write("\n".join(lines), "bench.toml")
+    config = RunConfig.load(write("[model]\nmodes = [4, 4]\n[bench]\nfile = 'bench.toml'"))
+    assert _maps_exactly(config) is exact
+    layer = AFDF(16, 1, shape=(4, 4))
+    with contextlib.nullcontext() if exact else pytest.raises(InputError, match="complex masks"):
+        to_optical(layer, config.make_bench(), mapping="exact")
 
 
 def test_a_bench_of_other_modes(write):

@@ -352,11 +352,13 @@ def test_in_another_folder_everything_is_the_same(own, tmp_path):
     np.random.seed(12345)  # noqa: NPY002
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     torch.set_num_threads(2)
+    used = set()
     try:
-        again = run(own.config, tmp_path)
+        again = run(own.config, tmp_path, report=lambda what, done, total: used.add(torch.get_num_threads()))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
+    assert used == {1}
     assert torch.equal(torch.get_rng_state(), state)
     assert again["results"] == own.card["results"]
     other = tmp_path / own.config.name
