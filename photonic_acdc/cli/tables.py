@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
@@ -74,7 +75,7 @@ def device_list(found: Sequence[DeviceSpec]) -> None:
     for entry in found:
         low_high = entry.wavelength_range
         waves = f"{low_high[0] * 1e9:.0f}-{low_high[1] * 1e9:.0f} nm" if low_high else ""
-        table.add_row(entry.name, entry.kind_name, waves, entry.vendor or "", entry.notes or "")
+        table.add_row(entry.name, entry.kind_name, waves, escape(entry.vendor or ""), escape(entry.notes or ""))
     Console().print(table)
 
 
@@ -87,7 +88,9 @@ def device(entry: DeviceSpec) -> None:
             continue
         known = any(p.figure == name for p in entry.provenance)
         origin = entry.source_of(name) if known else None
-        table.add_row(name, _shown(value), origin.confidence if origin else "", origin.source if origin else "")
+        table.add_row(
+            name, escape(_shown(value)), origin.confidence if origin else "", escape(origin.source) if origin else ""
+        )
     Console().print(table)
 
 

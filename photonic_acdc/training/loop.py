@@ -132,7 +132,7 @@ def train(
     optical = bool(cascades(model))
     optimiser = torch.optim.AdamW(_groups(model, weight_decay, mask_rate), lr=learning_rate)
     path = Path(checkpoint) if checkpoint is not None else None
-    key = hashlib.sha256(json.dumps([settings, repr(model), len(data)]).encode()).hexdigest()[:16]
+    key = _key(settings, model, data)
     done, history = 0, []
     if path is not None and path.exists():
         done, history = load_checkpoint(path, model, optimiser, key)
@@ -170,6 +170,15 @@ def train(
         if progress is not None:
             progress(epoch + 1, epochs, row)
     return TrainingResult(model.eval(), history)
+
+
+def _key(settings: dict, model: nn.Module, data: Dataset) -> str:
+    """What a checkpoint belongs to: the settings, the model and its benches, and the data."""
+    benches = [cascade.bench.to_dict() for cascade in cascades(model).values()]
+    digest = hashlib.sha256(json.dumps([settings, repr(model), benches]).encode())
+    for part in (data.x, data.y, data.index):
+        digest.update(part.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 class _Objective:

@@ -11,7 +11,7 @@ from torch import nn
 from photonic_acdc.analysis import monte_carlo
 from photonic_acdc.data.dataset import make_dataset, split
 from photonic_acdc.layers import AFDF, Intensity
-from photonic_acdc.optical import cascades, to_optical
+from photonic_acdc.optical import cascades, rebind, to_optical
 from photonic_acdc.storage import save_tensors
 from photonic_acdc.training import train
 from photonic_acdc.training.loop import TRAINING_BENCHES
@@ -434,3 +434,19 @@ def test_without_noise_there_is_one_bench_only(data):
         seen = watch(model)
         train(model, data, epochs=1, noise_mode=mode, realisations=3)
         assert {(noise.static, noise.realisations) for noise in seen} == {(static, (0,))}
+
+
+def test_a_checkpoint_belongs_to_its_data_and_its_bench(tmp_path):
+    """Other rows of the same number, or another figure of the bench, are another training."""
+    path = tmp_path / "state.safetensors"
+    data = make_data(60)
+    train(optical(), data, epochs=1, checkpoint=path)
+    other = make_data(60)
+    other.x[0, 0] += 0.25
+    with pytest.raises(InputError, match="another training run"):
+        train(optical(), other, epochs=1, checkpoint=path)
+    model = optical()
+    bench = next(iter(cascades(model).values())).bench
+    dimmer = bench.replace(source=bench.source.replace(optical_density=4.5))
+    with pytest.raises(InputError, match="another training run"):
+        train(rebind(model, dimmer), data, epochs=1, checkpoint=path)
