@@ -124,7 +124,7 @@ def window_mean(order: int, window: float) -> Tensor:
 
 
 def along_axes(matrix_y: Tensor, field: Tensor, matrix_x: Tensor) -> Tensor:
-    """``W_y X W_xᵀ`` on the last two axes; several times faster than one ``einsum``.
+    """``W_y X W_xᵀ`` on the last two axes.
 
     Args:
         matrix_y: ``[R or 1, 1, out_y, in_y]`` or ``[out_y, in_y]``.
