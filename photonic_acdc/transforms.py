@@ -43,7 +43,7 @@ def dct(x: Tensor) -> Tensor:
     _check_real(x, "dct")
     n = x.shape[-1]
     order, _, twiddle, _ = _plan(n, x.dtype, x.device)
-    z = torch.fft.rfft(x[..., order], norm="ortho") * twiddle
+    z = torch.fft.rfft(x.index_select(-1, order), norm="ortho") * twiddle
     top = (n - 1) // 2  # C_{N-k} for k = 1 … top are the imaginary parts
     return torch.cat([z.real, -z.imag[..., 1 : top + 1].flip(-1)], dim=-1)
 
@@ -61,7 +61,7 @@ def idct(c: Tensor) -> Tensor:
         # C_{N/2} is its own mirror: the real bin V_{N/2} = w* (C - iC') with C' = C.
         mirrored[..., n // 2] = c[..., n // 2]
     z = torch.complex(c[..., :half], -mirrored) * untwiddle
-    return torch.fft.irfft(z, n=n, norm="ortho")[..., inverse]
+    return torch.fft.irfft(z, n=n, norm="ortho").index_select(-1, inverse)
 
 
 def _check_real(x: Tensor, name: str) -> None:
@@ -76,6 +76,7 @@ def _plan(n: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Ten
 
 
 @functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)  # tables made in inference mode could not serve training later
 def _make_plan(n: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     order = torch.cat([torch.arange(0, n, 2), torch.arange(1, n, 2).flip(0)])
     inverse = torch.empty_like(order)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from photonic_acdc.layers.check import last_axis
+from photonic_acdc.layers.structured import crop, pad
 from photonic_acdc.optical.light import LightMeter
 from photonic_acdc.optical.masks import Masks
 from photonic_acdc.optical.noise import Noise
@@ -37,8 +38,10 @@ class OpticalCascade(nn.Module):
         readout: ``"intensity"`` or ``"coherent"``.
         x_max: |x| that the input device writes as fully open.
         address: prefix of this cascade's zones; cascades of different addresses have different static errors.
+        in_features, out_features: modes that are written and read, the first ones; None: all N.
 
-    Shapes: ``[R·B, N]`` → ``[R·B, N]``, real (intensity) or complex (coherent); R of the noise switch, else 1.
+    Shapes: ``[R·B, in_features]`` → ``[R·B, out_features]``, real (intensity) or complex (coherent); R of the noise
+    switch, else 1.
     """
 
     def __init__(
@@ -50,8 +53,13 @@ class OpticalCascade(nn.Module):
         readout: Kind = "coherent",
         x_max: float = 1.0,
         address: str = "",
+        in_features: int | None = None,
+        out_features: int | None = None,
     ):
         super().__init__()
+        modes = bench.modes[0] * bench.modes[1]
+        self.in_features = modes if in_features is None else in_features
+        self.out_features = modes if out_features is None else out_features
         if not x_max > 0:
             raise InputError("x_max", value=x_max, allowed="greater than 0")
         self.masks = cast(nn.Module, masks)
@@ -121,7 +129,7 @@ class OpticalCascade(nn.Module):
         photons = float(self.bench.photons_in(self._nominal_state())) * passed / self.features
         scale = self.gain() * self.x_max / photons**0.5
         scaled = light * (scale**2 if self.readout_kind == "intensity" else scale)
-        return scaled.reshape(*rows, self.features)
+        return crop(scaled.reshape(*rows, self.features), self.out_features)
 
     def frames(self, x: Tensor) -> Tensor:
         """What the camera delivers for ``x``: ``[R, B, frames, y, x]``, digital numbers."""
@@ -137,10 +145,10 @@ class OpticalCascade(nn.Module):
         return planes
 
     def _prepare(self, x: Tensor) -> tuple[Simulator, State, Shots | None, Tensor]:
-        last_axis(x, self.features, "OpticalCascade")
+        last_axis(x, self.in_features, "OpticalCascade")
         noise = self.noise
         realisations = len(noise.realisations)
-        rows = x.reshape(-1, self.features)
+        rows = pad(x, self.features).reshape(-1, self.features)
         if len(rows) % realisations:
             raise InputError(
                 "OpticalCascade: rows of the batch",

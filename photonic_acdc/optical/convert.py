@@ -53,7 +53,8 @@ def to_optical(
         A module of the same kind; an AFDF becomes an :class:`OpticalCascade`.
 
     Raises:
-        InputError: no AFDF in the model; a grid that is not the bench's; a bench that cannot show the masks.
+        InputError: no AFDF in the model; a grid that is not the bench's; a bench that cannot show the masks; a layer
+            with a bias, which light cannot add.
     """
     if mapping not in ("native", "exact"):
         raise InputError("mapping", value=repr(mapping), allowed="'native' or 'exact'")
@@ -62,13 +63,14 @@ def to_optical(
     build = functools.partial(simulator, **options)
     layers = [module for module in model.modules() if isinstance(module, AFDF)]
     if not layers:
-        hint = "an ACDC layer needs its AFDF form" if any(isinstance(m, ACDC) for m in model.modules()) else None
-        raise InputError("to_optical: the model has no AFDF layer", remedy=hint or "photonic_acdc.layers.AFDF")
+        real = any(isinstance(module, ACDC) for module in model.modules())
+        remedy = "layer.as_afdf() in place of an ACDC layer" if real else "photonic_acdc.layers.AFDF"
+        raise InputError("to_optical: the model has no AFDF layer", remedy=remedy)
     memo = {id(layer): layer for layer in layers} if share else {}
     numbers = {id(layer): i for i, layer in enumerate(layers)}
 
     def place(layer: AFDF, original: AFDF, kind: Kind) -> OpticalCascade:
-        _check_grid(layer, bench)
+        _check(layer, bench)
         address = f"layer[{numbers[id(original)]}]." if len(layers) > 1 else ""
         masks: Any
         if mapping == "exact" or simulator is Ideal:
@@ -76,7 +78,16 @@ def to_optical(
         else:
             like = layer.a_phase
             masks = NativeMasks(bench, layer.stages, generator=generator, device=like.device, dtype=like.dtype)
-        cascade = OpticalCascade(bench, masks, build, readout=kind, x_max=x_max, address=address)
+        cascade = OpticalCascade(
+            bench,
+            masks,
+            build,
+            readout=kind,
+            x_max=x_max,
+            address=address,
+            in_features=layer.in_features,
+            out_features=layer.out_features,
+        )
         return cascade.to(layer.a_phase.device)
 
     def convert(module: nn.Module, original: nn.Module) -> nn.Module:
@@ -164,7 +175,13 @@ def set_input_range(model: nn.Module, x: Tensor, *, headroom: float = 1.0) -> No
             handle.remove()
 
 
-def _check_grid(layer: AFDF, bench: Bench) -> None:
+def _check(layer: AFDF, bench: Bench) -> None:
+    if layer.bias is not None:
+        raise InputError(
+            "to_optical: an AFDF layer with bias",
+            allowed="bias=False: modulators multiply, they do not add",
+            remedy="a bias in the electronics behind the readout",
+        )
     grid = layer.grid if len(layer.grid) == 2 else None
     y, x = bench.modes
     if grid == (y, x) or (grid is None and min(y, x) == 1 and max(y, x) == layer.features):

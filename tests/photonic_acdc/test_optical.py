@@ -282,7 +282,7 @@ def test_bad_input(optic):
     layer = AFDF(64, 1, shape=(8, 8))
     with pytest.raises(InputError, match="no AFDF layer"):
         pa.to_optical(nn.Linear(4, 4), bench)
-    with pytest.raises(InputError, match="an ACDC layer needs its AFDF form"):
+    with pytest.raises(InputError, match="as_afdf"):
         pa.to_optical(pa.layers.ACDC(64), bench)
     with pytest.raises(InputError, match=r"grid \(64,\); allowed|grid \(64,\)"):
         pa.to_optical(AFDF(64), bench)
@@ -331,3 +331,32 @@ def test_saturation_warns_and_does_what_the_device_does(optic):
     with pytest.warns(sim.SaturationWarning, match="exceed the input device's range"):
         clipped = optic(x)
     assert torch.equal(clipped, optic(x.clamp(max=1)))
+
+
+@pytest.mark.parametrize(("wide", "narrow"), [(13, 16), (16, 10), (12, 15)])
+def test_a_rectangular_layer_writes_and_reads_the_first_modes(wide, narrow):
+    bench = sim.reference_bench(modes=(4, 4), complex_masks=True, complex_input=True)
+    shape = (4, 4) if max(wide, narrow) == 16 else (3, 5)
+    bench = bench if shape == (4, 4) else sim.reference_bench(modes=shape, complex_masks=True, complex_input=True)
+    layer = pa.layers.AFDF(wide, 2, out_features=narrow, shape=shape, dtype=torch.float64)
+    optic = pa.to_optical(layer, bench.only(), sim.Ideal)
+    x = torch.rand(5, wide, dtype=torch.float64)
+    assert optic(x).shape == (5, narrow)
+    assert (optic(x) - layer(x)).abs().max() < 1e-12
+    native = pa.to_optical(nn.Sequential(layer, pa.layers.Intensity()), bench)
+    assert native(x).shape == (5, narrow)
+    with pytest.raises(InputError, match="last axis"):
+        optic(torch.rand(5, wide + 1, dtype=torch.float64))
+
+
+def test_light_cannot_add_a_bias():
+    with pytest.raises(InputError, match=r"AFDF layer with bias.*bias=False"):
+        pa.to_optical(pa.layers.AFDF(16, 1, shape=(4, 4), bias=True), sim.reference_bench(modes=(4, 4)))
+
+
+def test_an_acdc_layer_on_twice_the_modes_of_a_bench():
+    layer = pa.layers.ACDC(8, 3, bias=False, dtype=torch.float64)
+    bench = sim.reference_bench(modes=(1, 16), complex_masks=True, complex_input=True)
+    optic = pa.to_optical(layer.as_afdf(), bench.only(), sim.Ideal)
+    x = torch.randn(6, 8, dtype=torch.float64).clamp(-1, 1)
+    assert (optic(x) - layer(x)).abs().max() < 1e-12

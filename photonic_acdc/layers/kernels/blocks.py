@@ -1,0 +1,30 @@
+"""Blocks of rows that stay in cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+#: Size of a block: small enough for the second-level caches of two cores, large enough for batched transforms.
+BLOCK_BYTES = 2**20
+
+
+def blocks(x: Tensor) -> Iterator[slice]:
+    """Slices of the rows of ``x`` ``[R, …]``; all rows at once where there is no such cache to keep."""
+    rows = len(x)
+    if x.device.type != "cpu" or not rows:
+        yield slice(0, rows)
+        return
+    step = max(1, BLOCK_BYTES // (x[0].numel() * x.element_size()))
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
+
+
+def differentiable_again(inputs: tuple[Tensor | None, ...], needed, plain, gradient: Tensor) -> list[Tensor | None]:
+    """Gradients of ``plain(*inputs)`` with a graph of their own: for a backward pass that is differentiated itself."""
+    wanted = [x for x, need in zip(inputs, needed, strict=True) if need and x is not None]
+    with torch.enable_grad():
+        found = iter(torch.autograd.grad(plain(*inputs), wanted, gradient, create_graph=True))
+    return [next(found) if need and x is not None else None for x, need in zip(inputs, needed, strict=True)]
