@@ -19,8 +19,8 @@ class StructuredLinear(nn.Module, ABC):
     structures of N features serve other shapes by padding the input with zeros to N and cropping the output; each
     class says what its N is.
 
-    Subclasses write ``_map`` (checked input → output), :meth:`reset_parameters` and :meth:`flops`, and where there is
-    a better way than descent, ``_fit``.
+    Subclasses write ``_map`` (checked input → output), :meth:`reset_parameters` and :meth:`flops`, and, where there is
+    a better way than descent, ``_project``. Complex parameters follow ``.to(torch.float64)`` with both their parts.
     """
 
     takes_complex: bool = False  #: whether complex input is allowed
@@ -55,6 +55,21 @@ class StructuredLinear(nn.Module, ABC):
     @abstractmethod
     def _map(self, x: Tensor) -> Tensor:
         """``[..., in_features]`` → ``[..., out_features]``, input checked."""
+
+    def _project(self, matrix: Tensor) -> bool:
+        """Set the parameters to the least-squares image of W ``[in_features, out_features]``; False: no closed form."""
+        return False
+
+    def _apply(self, fn, recurse=True):
+        """As ``nn.Module`` does, which would leave only the real part of a complex parameter under a real dtype."""
+
+        def apply(tensor: Tensor) -> Tensor:
+            if not tensor.is_complex():
+                return fn(tensor)
+            parts = fn(torch.view_as_real(tensor))
+            return fn(tensor) if parts.is_complex() else torch.view_as_complex(parts)
+
+        return super()._apply(apply, recurse)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``[..., in_features]`` → ``[..., out_features]``."""

@@ -19,6 +19,7 @@ from photonic_acdc.layers import (
     CReLU,
     EvenExtension,
     EvenPart,
+    Hybrid,
     Intensity,
     ModReLU,
     Permutation,
@@ -168,6 +169,22 @@ def test_intensity():
     z = torch.randn(4, dtype=torch.complex128)
     assert torch.allclose(Intensity()(z), z.abs() ** 2)
     assert torch.equal(Intensity()(z.real), z.real**2)
+
+
+def test_a_complex_parameter_keeps_both_parts_in_another_precision():
+    for make in (lambda: AFDF(5, 2, bias=True), lambda: Hybrid(AFDF(5, 2), rank=2, entries=3)):
+        layer = make()
+        for parameter in layer.parameters():
+            nn.init.normal_(parameter)
+        x = torch.randn(3, 5)
+        wanted = layer(x)
+        for cast in (lambda m: m.to(torch.float64), lambda m: m.double(), lambda m: m.double().float()):
+            twin = cast(copy.deepcopy(layer))
+            assert torch.allclose(twin(x).to(wanted.dtype), wanted, atol=1e-5)
+        double = copy.deepcopy(layer).double()
+        assert all(p.real.dtype == torch.float64 for p in double.parameters())
+        double(x.double()).abs().sum().backward()
+        assert copy.deepcopy(layer).to("meta")(x.to("meta")).shape == x.shape
 
 
 # --- rectangular use --------------------------------------------------------------------------------------------------
