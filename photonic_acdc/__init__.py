@@ -20,14 +20,16 @@ _WHERE = {
     "measure_light": "photonic_acdc.optical",
     "noise": "photonic_acdc.optical",
     "over_realisations": "photonic_acdc.optical",
+    "parameter_groups": "photonic_acdc.layers",
     "rebind": "photonic_acdc.optical",
+    "replace_linear": "photonic_acdc.layers",
     "run": "photonic_acdc.runs",
     "save_tensors": "photonic_acdc.storage",
     "set_input_range": "photonic_acdc.optical",
     "to_optical": "photonic_acdc.optical",
     "train": "photonic_acdc.training",
 }
-_PACKAGES = ("analysis", "data", "layers", "layout", "plots", "transforms")
+_PACKAGES = ("analysis", "data", "layers", "layout", "plots", "search", "transforms")
 
 __version__ = "0.1.0"
 __all__ = [
@@ -42,10 +44,13 @@ __all__ = [
     "measure_light",
     "noise",
     "over_realisations",
+    "parameter_groups",
     "plots",
     "rebind",
+    "replace_linear",
     "run",
     "save_tensors",
+    "search",
     "set_input_range",
     "to_optical",
     "train",
@@ -53,7 +58,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from photonic_acdc import analysis, data, layers, layout, plots, transforms
+    from photonic_acdc import analysis, data, layers, layout, plots, search, transforms
+    from photonic_acdc.layers import parameter_groups, replace_linear
     from photonic_acdc.optical import (
         OpticalCascade,
         cascades,
