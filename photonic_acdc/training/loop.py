@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from photonic_acdc.data.dataset import Dataset
 from photonic_acdc.optical.cascade import cascades
+from photonic_acdc.optical.masks import NativeMasks
 from photonic_acdc.optical.switches import measure_light, noise, over_realisations
 from photonic_acdc.training.checkpoint import load_checkpoint, save_checkpoint
 from simulators.errors import InputError
@@ -114,7 +115,8 @@ def train(
         progress: called after every epoch.
 
     Raises:
-        InputError: a figure out of range; a loss that is not finite, with the step; a foreign checkpoint.
+        InputError: a figure out of range; a foreign checkpoint; a loss or a parameter that is not finite, with the step
+            and, of a parameter, its layer, mask and stage. The checkpoint stays that of the last whole epoch.
     """
     settings = {
         "epochs": epochs,
@@ -137,6 +139,7 @@ def train(
     if path is not None and path.exists():
         done, history = load_checkpoint(path, model, optimiser, key)
     batches = max(1, len(data) // batch_size)
+    parameters = [p for p in model.parameters() if p.requires_grad and p.numel()]
     for epoch in range(done, epochs):
         model.train()
         order = torch.from_numpy(stream(seed, "train", "order", sample=epoch).permutation(len(data)))
@@ -157,6 +160,7 @@ def train(
             optimiser.zero_grad()
             objective.loss.backward()
             optimiser.step()
+            _check_finite(model, parameters, step, epoch)
             for name in sums:
                 sums[name] += figures[name] / batches
         row = {**sums, "learning_rate": optimiser.param_groups[-1]["lr"]}
@@ -241,6 +245,50 @@ def _groups(model: nn.Module, weight_decay: float, mask_rate: float) -> list[dic
         },
     )
     return [group for group in groups if group["params"]]
+
+
+@torch.no_grad()
+def _check_finite(model: nn.Module, parameters: list[nn.Parameter], step: int, epoch: int) -> None:
+    """Raise :class:`InputError` that names the first parameter which the step has made infinite or NaN."""
+    # One reduction for all: of a step's time, a test each would take several per cent.
+    if not parameters or math.isfinite(torch.cat([p.reshape(-1) for p in parameters]).abs().max().item()):
+        return
+    broken = {n: p for n, p in model.named_parameters() if p.requires_grad and not p.isfinite().all()}
+    for name, parameter in broken.items():
+        count, size = int((~parameter.isfinite()).sum()), parameter.numel()
+        spoilt = parameter.grad is not None and not bool(parameter.grad.isfinite().all())
+        cause = ", after a gradient that was not" if spoilt else ""
+        others = f"; so are {len(broken) - 1} more parameters" if len(broken) > 1 else ""
+        raise InputError(
+            f"training: {_place(model, name, parameter)} is not finite after step {step} (epoch {epoch + 1})"
+            f"{cause}: {count} of {size} values{others}",
+            remedy="a smaller learning_rate",
+        )
+
+
+def _place(model: nn.Module, name: str, parameter: Tensor) -> str:
+    """A parameter in the words of its layer, stages from 0: ``layer 0 (AFDF): a_phase of stage 3``."""
+    for at, cascade in cascades(model).items():
+        if isinstance(masks := cascade.masks, NativeMasks):
+            shown = [j for j in range(2 * masks.stages) if cascade.bench.stage[2 * (j % 2)].companion is not None]
+            for kind, each, planes in (
+                ("phase", masks.phases, range(2 * masks.stages)),
+                ("opening", masks.openings, shown),
+            ):
+                for mask, j in zip(each, planes, strict=True):
+                    if mask is parameter:
+                        return f"{_layer(at, cascade)}: {kind} of mask {'AD'[j % 2]} of stage {j // 2}"
+    path, _, leaf = name.rpartition(".")
+    module = model.get_submodule(path)
+    stages = getattr(module, "stages", None)
+    if parameter.shape[:1] != (stages,):
+        return f"{_layer(path, module)}: {leaf}"
+    broken = [str(k) for k, row in enumerate(parameter) if not row.isfinite().all()]
+    return f"{_layer(path, module)}: {leaf} of stage{'s' * (len(broken) > 1)} {', '.join(broken)}"
+
+
+def _layer(path: str, module: nn.Module) -> str:
+    return f"layer {path} ({type(module).__name__})" if path else type(module).__name__
 
 
 @torch.no_grad()

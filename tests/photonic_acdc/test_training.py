@@ -10,7 +10,7 @@ from torch import nn
 
 from photonic_acdc.analysis import monte_carlo
 from photonic_acdc.data.dataset import make_dataset, split
-from photonic_acdc.layers import AFDF, Intensity
+from photonic_acdc.layers import ACDC, AFDF, Intensity
 from photonic_acdc.optical import cascades, rebind, to_optical
 from photonic_acdc.storage import save_tensors
 from photonic_acdc.training import train
@@ -450,3 +450,141 @@ def test_a_checkpoint_belongs_to_its_data_and_its_bench(tmp_path):
     dimmer = bench.replace(source=bench.source.replace(optical_density=4.5))
     with pytest.raises(InputError, match="another training run"):
         train(rebind(model, dimmer), data, epochs=1, checkpoint=path)
+
+
+# --- what broke ------------------------------------------------------------------------------------------------------
+
+
+def poison(parameter: torch.Tensor, step: int, *at: int, value: float = math.nan) -> None:
+    """Spoil one entry of the parameter's gradient at a step."""
+    steps = iter(range(step + 1))
+
+    def spoil(gradient):
+        gradient = gradient.clone()
+        if next(steps) == step:
+            gradient[at] = value
+        return gradient
+
+    parameter.register_hook(spoil)
+
+
+def deep() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        ACDC(16, 3), nn.Sequential(AFDF(16, 4, shape=(4, 4)), Intensity()), nn.BatchNorm1d(16), nn.Linear(16, CLASSES)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "shown"),
+    [
+        ("0.a", (1, 5), r"layer 0 \(ACDC\): a of stage 1"),
+        ("0.bias", (2, 0), r"layer 0 \(ACDC\): bias of stage 2"),
+        ("1.0.a_phase", (3, 0, 2), r"layer 1\.0 \(AFDF\): a_phase of stage 3"),
+        ("1.0.d_magnitude", (0, 1, 1), r"layer 1\.0 \(AFDF\): d_magnitude of stage 0"),
+        ("2.weight", (4,), r"layer 2 \(BatchNorm1d\): weight"),
+        ("3.weight", (1, 4), r"layer 3 \(Linear\): weight"),
+        ("3.bias", (0,), r"layer 3 \(Linear\): bias"),
+    ],
+)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_parameter_that_is_not_finite_is_named(data, name, at, shown, value):
+    model = deep()
+    parameter = model.get_parameter(name)
+    poison(parameter, 6, *at, value=value)
+    told = rf"^training: {shown} is not finite after step 6 \(epoch 2\), after a gradient that was not: 1 of"
+    told += rf" {parameter.numel()} values: try: a smaller learning_rate$"
+    with pytest.raises(InputError, match=told):
+        train(model, data, epochs=3, batch_size=16)
+
+
+def test_several_stages_and_several_parameters_are_told(data):
+    model = deep()
+    poison(model[0].d, 0, slice(1, 3), 7)
+    poison(model[3].bias, 0, 1)
+    told = r"layer 0 \(ACDC\): d of stages 1, 2 is not finite after step 0 .*: 2 of 48 values; so are 1 more parameters"
+    with pytest.raises(InputError, match=told):
+        train(model, data, epochs=1, batch_size=16)
+
+
+def test_a_step_too_large_is_no_fault_of_the_gradient(data):
+    model = ideal()
+    with torch.no_grad():
+        model[3].weight[1, 2] = 50
+    with pytest.raises(InputError, match=r"layer 3 \(Linear\): weight is not finite after step 0 \(epoch 1\): 1 of 48"):
+        train(model, data, epochs=1, batch_size=16, learning_rate=1e20, weight_decay=1e18)
+
+
+def test_a_layer_that_is_the_model_has_no_number(data):
+    model = ACDC(16, 2, out_features=CLASSES)
+    poison(model.d, 2, 1, 3)
+    with pytest.raises(InputError, match=r"training: ACDC: d of stage 1 is not finite after step 2"):
+        train(model, data, epochs=1, batch_size=16)
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "shown"),
+    [
+        ("0.masks.phases.0", (1, 2), r"layer 0 \(OpticalCascade\): phase of mask A of stage 0"),
+        ("0.masks.phases.3", (1, 2), r"layer 0 \(OpticalCascade\): phase of mask D of stage 1"),
+        ("0.masks.openings.1", (1, 2), r"layer 0 \(OpticalCascade\): opening of mask D of stage 0"),
+        ("0.masks.openings.2", (0, 0), r"layer 0 \(OpticalCascade\): opening of mask A of stage 1"),
+        ("2.weight", (1,), r"layer 2 \(BatchNorm1d\): weight"),
+    ],
+)
+def test_a_mask_that_is_not_finite_is_named(data, name, at, shown):
+    torch.manual_seed(0)
+    layers = nn.Sequential(AFDF(16, 2, shape=(4, 4)), Intensity(), nn.BatchNorm1d(16), nn.Linear(16, CLASSES))
+    model = to_optical(layers, reference_bench((4, 4), complex_masks=True), order=1)
+    poison(model.get_parameter(name), 1, *at)
+    with pytest.raises(InputError, match=rf"training: {shown} is not finite after step 1 \(epoch 1\)"):
+        train(model, data, epochs=1, batch_size=16)
+
+
+def test_where_only_some_masks_have_an_amplitude_panel_openings_are_counted_by_those(data):
+    bench = reference_bench((4, 4), complex_masks=True)
+    first, *rest = bench.stage
+    bench = bench.replace(stage=(first.replace(companion=None), *rest))
+    torch.manual_seed(0)
+    layers = nn.Sequential(AFDF(16, 2, shape=(4, 4)), Intensity(), nn.BatchNorm1d(16), nn.Linear(16, CLASSES))
+    model = to_optical(layers, bench, order=1)
+    poison(model.get_parameter("0.masks.openings.1"), 0, 0, 0)
+    with pytest.raises(InputError, match=r"opening of mask D of stage 1 is not finite"):
+        train(model, data, epochs=1, batch_size=16)
+
+
+def test_the_logical_masks_of_an_exact_mapping_are_named(data):
+    bench = reference_bench((4, 4), complex_masks=True)
+    model = to_optical(ideal(), bench, mapping="exact", order=1)
+    poison(model.get_parameter("0.masks.layer.d_phase"), 3, 0, 1, 1)
+    with pytest.raises(
+        InputError, match=r"layer 0\.masks\.layer \(AFDF\): d_phase of stage 0 is not finite after step 3"
+    ):
+        train(model, data, epochs=1, batch_size=16)
+
+
+@pytest.mark.parametrize("step", [5, 7, 9], ids=["first of the epoch", "within", "last, which no loss would show"])
+def test_the_checkpoint_stays_that_of_the_last_good_epoch(data, kind, tmp_path, step):
+    make, options = kind
+    options = {**options, "epochs": 2, "batch_size": 16}
+    straight, path, kept = make(), tmp_path / "state.safetensors", []
+    train(straight, data, **options)
+    model = make()
+    poison(model[3].weight, step, 0, 0)
+    with pytest.raises(InputError, match=rf"layer 3 \(Linear\): weight is not finite after step {step} \(epoch 2\)"):
+        train(model, data, checkpoint=path, progress=lambda *_: kept.append(path.read_bytes()), **options)
+    assert [path.read_bytes()] == kept
+    resumed, told = make(), []
+    train(resumed, data, checkpoint=path, progress=lambda done, total, row: told.append(done), **options)
+    assert told == [2]
+    assert equal(resumed, straight)
+
+
+def test_what_is_not_trained_is_not_blamed(data):
+    model = ideal()
+    model.register_parameter("frozen", nn.Parameter(torch.tensor(math.nan), requires_grad=False))
+    model.register_parameter("empty", nn.Parameter(torch.empty(0)))
+    assert len(train(model, data, epochs=1).history) == 1
+    poison(model[3].bias, 0, 1)
+    with pytest.raises(InputError, match=r"layer 3 \(Linear\): bias is not finite after step 0 .*: 1 of 3 values: try"):
+        train(model, data, epochs=1)
