@@ -99,9 +99,9 @@ class RunConfig(Spec):
         config = cls.from_dict(data, file=str(path))
         source = config.data.source
         if source.endswith(".npz"):
-            config = config.replace(data=config.data.replace(source=str(_beside(path, source))))
+            config = config.replace(data=config.data.replace(source=str(beside(path, source))))
         if config.bench.file:
-            file = str(_beside(path, config.bench.file))
+            file = str(beside(path, config.bench.file))
             config = config.replace(bench=config.bench.replace(file=file))
         return config
 
@@ -138,7 +138,7 @@ class RunConfig(Spec):
             raise InputError(f"bench.drop: {error.quantity}", allowed=error.allowed) from None
 
 
-def _beside(config: Path, file: str) -> Path:
+def beside(config: Path, file: str) -> Path:
     """``file`` beside the configuration; as it is where only that exists (a run's own config has full paths)."""
     beside = config.parent / file
     return Path(file) if not beside.exists() and Path(file).exists() else beside

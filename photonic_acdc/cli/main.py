@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,13 +49,8 @@ def run(
     from photonic_acdc.config import RunConfig
 
     settings = RunConfig.load(config)
-    try:
+    with _errors_of(config):
         _run(settings, directory, as_json)
-    except InputError as error:
-        # What only shows when bench, data and folder are met still belongs to this file.
-        raise InputError(
-            f"{config}: {error.quantity}", value=error.value, allowed=error.allowed, remedy=error.remedy
-        ) from None
 
 
 @app.command()
@@ -65,6 +62,29 @@ def demo(directory: _Directory = Path("runs"), as_json: _Json = False) -> None:
     from photonic_acdc.config import RunConfig
 
     _run(RunConfig.load(Path(__file__).with_name("demo.toml")), directory, as_json)
+
+
+@app.command()
+def search(
+    config: Annotated[Path, typer.Argument(help="A search configuration, .toml.")],
+    directory: _Directory = Path("runs"),
+    as_json: _Json = False,
+) -> None:
+    """Search for structured layers of little error and few parameters; taken up by the same command.
+
+    Example: photonic-acdc search examples/search.toml
+    """
+    from photonic_acdc.cli import tables
+    from photonic_acdc.search import SearchConfig
+    from photonic_acdc.search import search as search_job
+
+    settings = SearchConfig.load(config)
+    with _errors_of(config), _interruptible(), tables.progress() as report:
+        card = search_job(settings, directory, report=report)
+    if as_json:
+        _print_json(card)
+    else:
+        tables.front(card, directory / settings.name)
 
 
 @app.command()
@@ -97,16 +117,33 @@ def _run(config: Any, directory: Path, as_json: bool) -> None:
     from photonic_acdc.cli import tables
     from photonic_acdc.runs import run as run_job
 
-    try:
-        with tables.progress() as report:
-            card = run_job(config, directory, report=report)
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with _interruptible(), tables.progress() as report:
+        card = run_job(config, directory, report=report)
     if as_json:
         _print_json(card)
     else:
         tables.summary(card, directory / config.name)
+
+
+@contextlib.contextmanager
+def _errors_of(config: Path) -> Iterator[None]:
+    """What only shows when bench, data and folder are met still belongs to this file."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(
+            f"{config}: {error.quantity}", value=error.value, allowed=error.allowed, remedy=error.remedy
+        ) from None
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends with 130 and says that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def _print_json(data: Any) -> None:

@@ -23,6 +23,22 @@ _ROWS = {
     "noise_aware": "physical masks, trained through the devices",
 }
 
+_SIGNS = {
+    "stages": "K = {}",
+    "hybrid_rank": "rank {}",
+    "rank": "rank {}",
+    "blocks": "{} blocks",
+    "block": "blocks of {}",
+    "permute": "permuted",
+    "activation": "ReLU",
+    "phase_only": "phase only",
+    "init": "{}",
+    "sigma": "σ = {:.2g}",
+    "learning_rate": "rate {:.2g}",
+    "a_multiplier": "A × {:.2g}",
+    "d_multiplier": "D × {:.2g}",
+}
+
 
 @contextlib.contextmanager
 def progress() -> Iterator[Report]:
@@ -67,6 +83,44 @@ def summary(card: dict[str, Any], folder: Path) -> None:
     memory = machine["peak_memory_bytes"]
     most = "" if memory is None else f", {memory / 1e9:.2f} GB at most"
     console.print(f"{machine['wall_s']:.0f} s{most}. Files and pictures: {folder}/")
+
+
+def front(card: dict[str, Any], folder: Path) -> None:
+    """The results of a search: the front from few parameters to many, then what it is compared with."""
+    results = card["results"]
+    data = results["data"]
+    title = f"{data['source']}: {data['train']} to train, the front of {results['trials']} trials"
+    table = Table(Column("layer", no_wrap=True), "settings", title=title, title_justify="left")
+    for heading in ("parameters", "of dense", "validation", "test"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    (dense,) = (row["parameters"] for row in results["references"] if row["layer"] == "dense")
+    for part in ("front", "references"):
+        for row in results[part]:
+            spread = "" if row["test_error_sd"] is None else f" ± {row['test_error_sd']:.2%}"
+            table.add_row(
+                row["layer"],
+                _settings(row),
+                f"{row['parameters']:,}",
+                f"{row['parameters'] / dense:.0%}",
+                f"{row['validation_error']:.2%}",
+                f"{row['test_error']:.2%}{spread}",
+            )
+        table.add_section()
+    console = Console()
+    console.print(table)
+    seeds = len(results["seeds"])
+    console.print(
+        f"Errors on {data['validation']} rows of validation and {data['test']} of test "
+        f"({seeds} training{'s' if seeds > 1 else ''}{', mean ± standard deviation' if seeds > 1 else ''}). "
+        f"{card['run']['wall_s']:.0f} s. Files and pictures: {folder}/"
+    )
+
+
+def _settings(row: dict[str, Any]) -> str:
+    """The settings of a layer in the signs of its equation; those that are off are left out."""
+    return ", ".join(
+        sign.format(row[name]) for name, sign in _SIGNS.items() if row.get(name) not in (None, False, "none")
+    )
 
 
 def device_list(found: Sequence[DeviceSpec]) -> None:

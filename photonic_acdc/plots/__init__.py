@@ -5,6 +5,7 @@
 | ``training`` | :func:`training_curves` |
 | ``robustness`` | :func:`accuracy_over_realisations`, :func:`accuracy_against_photons`, ``…_light`` |
 | ``budget`` | :func:`error_budget` |
+| ``pareto`` | :func:`pareto` |
 | ``field`` | :func:`masks`, :func:`field_planes` |
 | ``bench`` | :func:`layout` |
 
@@ -14,6 +15,7 @@ Functions that fill a whole figure return the ``Figure``; the others return the 
 from photonic_acdc.plots.bench import layout
 from photonic_acdc.plots.budget import error_budget
 from photonic_acdc.plots.field import field_planes, mask_image, masks
+from photonic_acdc.plots.pareto import pareto
 from photonic_acdc.plots.robustness import (
     accuracy_against_light,
     accuracy_against_photons,
@@ -30,5 +32,6 @@ __all__ = [
     "layout",
     "mask_image",
     "masks",
+    "pareto",
     "training_curves",
 ]

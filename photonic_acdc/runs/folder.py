@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +20,13 @@ class RunFolder:
     Args:
         path: of the folder.
         resolved: text of the resolved configuration, which is the run's identity.
+        folders: made in it.
 
     Raises:
         InputError: the folder holds another run, or something that is no run.
     """
 
-    def __init__(self, path: Path, resolved: str):
+    def __init__(self, path: Path, resolved: str, folders: Sequence[str] = ("checkpoints", "parts", "masks", "plots")):
         self.path = path
         identity = path / "config.toml"
         if identity.exists():
@@ -42,7 +43,7 @@ class RunFolder:
             raise InputError(f"folder {path}", value=error.strerror, allowed="a place where it can be made") from None
         if not identity.exists():
             write_text(identity, resolved)
-        for name in ("checkpoints", "parts", "masks", "plots"):
+        for name in folders:
             (path / name).mkdir(exist_ok=True)
 
     def checkpoint(self, name: str) -> Path:
