@@ -87,6 +87,7 @@ class ACDC(Cascade):
             drawn = [torch.randperm(self.features, generator=generator) for _ in range(stages - 1)]
             orders = torch.stack(drawn).to(device)
         self.register_buffer("permutations", orders)
+        self._orders: tuple[Tensor, int | None, tuple[Tensor, Tensor]] | None = None
         self.reset_parameters(generator)
 
     @torch.no_grad()
@@ -104,11 +105,23 @@ class ACDC(Cascade):
         return round(self.stages * (transforms + (3 if self.bias is not None else 2) * n))
 
     def _run(self, rows: Tensor, kernel: Kernel) -> Tensor:
-        function = acdc.plain if kernel == "plain" else acdc.fused
         activation = None if self.activation is None else ACTIVATIONS[self.activation]
         dtype = torch.promote_types(rows.dtype, self.a.dtype)
         bias = None if self.bias is None else self.bias.to(dtype)
-        return function(rows.to(dtype), self.a.to(dtype), self.d.to(dtype), bias, self.permutations, activation)
+        x, a, d = rows.to(dtype), self.a.to(dtype), self.d.to(dtype)
+        if kernel == "plain":
+            return acdc.plain(x, a, d, bias, self.permutations, activation)
+        return acdc.fused(x, a, d, bias, self._makhoul_orders(), activation)
+
+    def _makhoul_orders(self) -> tuple[Tensor, Tensor] | None:
+        """The permutations as the fused kernel takes them; made again when they have been loaded, moved or changed."""
+        orders = self.permutations
+        if orders is None:
+            return None
+        version = None if orders.is_inference() else orders._version
+        if self._orders is None or self._orders[0] is not orders or self._orders[1] != version:
+            self._orders = orders, version, acdc.makhoul_orders(orders)
+        return self._orders[2]
 
     def as_afdf(self) -> nn.Sequential:
         r"""The same map on light: an AFDF cascade of 2N modes between an even extension and its inverse.

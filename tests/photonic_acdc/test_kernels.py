@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import scipy.fft
@@ -204,6 +206,26 @@ def test_tables_made_in_inference_mode_serve_training():
         layer.kernel = kernel
         layer(torch.randn(3, 23)).sum().backward()
     assert layer.a.grad.isfinite().all()
+
+
+def test_the_fused_kernel_follows_permutations_that_change():
+    layer, other = ACDC(12, 3, permute=True), ACDC(12, 3, permute=True)
+    x = torch.randn(5, 12)
+    with torch.inference_mode():
+        layer(x)
+    layer(x).sum().backward()
+    changes = {
+        "loaded": lambda: layer.load_state_dict(other.state_dict()),
+        "changed": lambda: layer.permutations.copy_(layer.permutations.flip(-1)),
+        "replaced": lambda: setattr(layer, "permutations", torch.stack([torch.randperm(12) for _ in range(2)])),
+        "copied": lambda: layer.load_state_dict(copy.deepcopy(layer).state_dict()),
+    }
+    for change in changes.values():
+        change()
+        layer.kernel = "plain"
+        wanted = layer(x)
+        layer.kernel = "fused"
+        assert torch.allclose(layer(x), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", [ACDC(4, 2), AFDF(4, 2), AFDF(4, 2, phase_only=True)], ids=str)

@@ -62,10 +62,13 @@ def fused(
     a: Tensor,
     d: Tensor,
     b: Tensor | None,
-    permutations: Tensor | None = None,
+    orders: tuple[Tensor, Tensor] | None = None,
     activation: Activation | None = None,
 ) -> Tensor:
-    """Blocked and in Makhoul's order throughout; one field a stage is kept for the gradient. As :func:`plain`."""
+    """Blocked and in Makhoul's order throughout; one field a stage is kept for the gradient.
+
+    Arguments as of :func:`plain`, with ``orders = makhoul_orders(permutations)``.
+    """
     n = x.shape[-1]
     tables = _tables(n, x.dtype, x.device)
     a = a.index_select(-1, tables.order)
@@ -73,10 +76,10 @@ def fused(
     offset = None
     if b is not None:
         offset = torch.stack([b, b.index_select(-1, tables.mirror)], dim=-1)[..., : n // 2 + 1, :] * tables.bins
-    between = None if permutations is None else tables.inverse[permutations[:, tables.order]]
+    between, back = (None, None) if orders is None else orders
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, a, d, b)):
         v = _Gather.apply(x, tables.order, tables.inverse)
-        if permutations is None and activation is None:
+        if between is None and activation is None:
             v = _Fused.apply(v, a, scale, offset)
         else:
             for k in range(len(a)):
@@ -84,7 +87,7 @@ def fused(
                 v = _Fused.apply(v, a[stage], scale[stage], None if offset is None else offset[stage])
                 if k + 1 < len(a):
                     v = v if activation is None else activation(v)
-                    v = v if between is None else _Gather.apply(v, between[k], between[k].argsort())
+                    v = v if between is None or back is None else _Gather.apply(v, between[k], back[k])
         return _Gather.apply(v, tables.inverse, tables.order)  # pyright: ignore[reportReturnType]
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     for rows in blocks(x):
@@ -96,6 +99,14 @@ def fused(
                 v = v if between is None else v.index_select(-1, between[k])
         torch.index_select(v, -1, tables.inverse, out=out[rows])
     return out
+
+
+@torch.inference_mode(False)  # orders made in inference mode could not serve training later
+def makhoul_orders(permutations: Tensor) -> tuple[Tensor, Tensor]:
+    """Permutations ``[K-1, N]`` as they act in Makhoul's order, and their inverses."""
+    tables = _tables(permutations.shape[-1], torch.float32, permutations.device)
+    between = tables.inverse[permutations[:, tables.order]]
+    return between, between.argsort(-1)
 
 
 def _stage(u: Tensor, scale: Tensor, offset: Tensor | None, tables: _Tables) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-#: Size of a block: small enough for the second-level caches of two cores, large enough for batched transforms.
+#: Share of a block of each thread: it fits a second-level cache, and is large enough for batched transforms.
 BLOCK_BYTES = 2**20
 
 
@@ -17,7 +17,8 @@ def blocks(x: Tensor) -> Iterator[slice]:
     if x.device.type != "cpu" or not rows:
         yield slice(0, rows)
         return
-    step = max(1, BLOCK_BYTES // (x[0].numel() * x.element_size()))
+    size = BLOCK_BYTES * torch.get_num_threads()
+    step = max(1, size // (x[0].numel() * x.element_size()))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
 
