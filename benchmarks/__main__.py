@@ -3,29 +3,71 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import inspect
 import json
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-NAMES = ("propagation", "training_step")
+from simulators.errors import InputError
+
+NAMES = (
+    "propagation",
+    "training_step",
+    "layers_speed",
+    "regression",
+    "layers_accuracy",
+    "fc_replacement",
+    "domains",
+)
 
 
-def main() -> int:
-    """Print a table or, with ``--json``, a list of rows ``{case, measured, target, unit, met}``."""
+def measure(name: str, *, quick: bool, output: Path | None) -> list[dict]:
+    """Rows of one benchmark; those that make a dataset take ``output`` and leave it there, with its figure."""
+    rows = importlib.import_module(f"benchmarks.{name}").rows
+    where = {"output": output} if "output" in inspect.signature(rows).parameters else {}
+    return rows(quick=quick, **where)
+
+
+def line(row: dict) -> str:
+    """A row of the printed table."""
+    verdict = ""
+    if row["target"] is not None:
+        # Met below or missed above: an upper bound. On the bound itself either is met.
+        upper = (row["measured"] < row["target"]) == row["met"]
+        sign = "" if row["measured"] == row["target"] else "≤ " if upper else "≥ "
+        verdict = f"target {sign}{row['target']:g} {'met' if row['met'] else 'NOT met'}"
+    return f"{row['case']:<72} {row['measured']:>10.3g} {row['unit']:<6} {verdict}".rstrip()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a table or, with ``--json``, a list of rows ``{case, measured, target, unit, met}``; progress on stderr."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", nargs="?", choices=NAMES, help="default: all")
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions")
-    parser.add_argument("--json", action="store_true", dest="as_json")
-    options = parser.parse_args()
-    rows = []
-    for name in [options.name] if options.name else NAMES:
-        rows += importlib.import_module(f"benchmarks.{name}").rows(quick=options.quick)
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, smaller cases")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="print nothing but the list of rows")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="keep pieces, datasets and figures there; continue from them",
+    )
+    options = parser.parse_args(arguments)
+    if options.output is not None and options.output.exists() and not options.output.is_dir():
+        parser.error(f"--output: {options.output} is no directory")
+    found = []
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints
+            for name in [options.name] if options.name else NAMES:
+                found += measure(name, quick=options.quick, output=options.output)
+    except InputError as error:
+        parser.error(str(error))
     if options.as_json:
-        print(json.dumps(rows, indent=2))
-        return 0
-    for row in rows:
-        target = "" if row["target"] is None else f"target {row['target']:g} {'met' if row['met'] else 'NOT met'}"
-        print(f"{row['case']:<66} {row['measured']:>10.3g} {row['unit']:<6} {target}")
+        print(json.dumps(found, indent=2, allow_nan=False))
+    else:
+        print("\n".join(map(line, found)))
     return 0
 
 

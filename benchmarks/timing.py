@@ -5,11 +5,16 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from simulators.errors import InputError
+
+Key = TypeVar("Key")
 
 
-def paired(candidates: Mapping[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
+def paired(candidates: Mapping[Key, Callable[[], object]], repetitions: int) -> dict[Key, float]:
     """Median seconds of each candidate over ``repetitions`` rounds, after one round to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in candidates}
+    times: dict[Key, list[float]] = {name: [] for name in candidates}
     for round_ in range(repetitions + 1):
         for name, work in candidates.items():
             start = time.perf_counter()
@@ -19,7 +24,19 @@ def paired(candidates: Mapping[str, Callable[[], object]], repetitions: int) -> 
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def row(case: str, measured: float, unit: str, target: float | None = None) -> dict:
-    """One line of a benchmark; a target is an upper bound."""
-    met = None if target is None else measured <= target
-    return {"case": case, "measured": measured, "target": target, "unit": unit, "met": met}
+def row(
+    case: str, measured: float, unit: str, target: float | None = None, *, at_least: float | None = None
+) -> dict[str, Any]:
+    """One line of a benchmark; ``target`` is an upper bound, ``at_least`` a lower one, kept as the target."""
+    if at_least is not None:
+        if target is not None:
+            raise InputError(f"row {case!r}", value="both bounds", allowed="target or at_least")
+        return {
+            "case": case,
+            "measured": float(measured),
+            "target": at_least,
+            "unit": unit,
+            "met": bool(measured >= at_least),
+        }
+    met = None if target is None else bool(measured <= target)
+    return {"case": case, "measured": float(measured), "target": target, "unit": unit, "met": met}

