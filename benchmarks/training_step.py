@@ -29,10 +29,8 @@ def rows(*, quick: bool = False) -> list[dict]:
         with pa.noise(optic, mode, seed=0, realisations=[number], exposure=number, differentiable=True):
             nn.functional.cross_entropy(optic(x), y).backward()
 
-    times = paired(
-        {"off": partial(step, "off"), "mean": partial(step, "mean"), "sample": partial(step, "sample")},
-        10 if quick else 60,
-    )
+    candidates = {"off": partial(step, "off"), "mean": partial(step, "mean"), "sample": partial(step, "sample")}
+    times = paired(candidates, 10 if quick else 60)
     return [
         row("training step, off", 1e3 * times["off"], "ms"),
         row("training step, mean / off", times["mean"] / times["off"], "x"),
