@@ -10,18 +10,23 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_example_runs(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    assert len([line for line in code.splitlines() if line.strip()]) <= 21
-    exec(compile(code, "README.md", "exec"), {})
+    first, second = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert len([line for line in first.splitlines() if line.strip()]) <= 21
+    names: dict = {}
+    exec(compile(first, "README.md", "exec"), names)
     accuracy, effect = capsys.readouterr().out.split(maxsplit=1)
     assert 0.3 < float(accuracy) <= 1
     assert ":" in effect
+    exec(compile(second, "README.md", "exec"), names)
+    assert "ACDC" in capsys.readouterr().out
+    assert {group["name"] for group in names["optimiser"].param_groups} >= {"a", "d"}
 
 
 def test_links_and_pictures_exist():
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        if not target.startswith("http"):
-            assert (ROOT / target).exists(), target
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_make_targets_exist():

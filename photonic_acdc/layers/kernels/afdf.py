@@ -28,13 +28,13 @@ def plain(x: Tensor, a: Tensor, d: Tensor, b: Tensor | None) -> Tensor:
 def fused(x: Tensor, a: Tensor, d: Tensor, b: Tensor | None) -> Tensor:
     """Blocked; for the gradient one field a stage is kept."""
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, a, d, b)):
-        return _Fused.apply(x, a, d, b)  # pyright: ignore[reportReturnType]
+        return _Cascade.apply(x, a, d, b, False)  # pyright: ignore[reportReturnType]
     return _blocked(x, a, d, b)
 
 
 def reversible(x: Tensor, a: Tensor, d: Tensor, b: Tensor | None) -> Tensor:
     """Blocked; |a| = |d| = 1, so that the gradient recomputes every field from the output."""
-    return _Reversible.apply(x, a, d, b)  # pyright: ignore[reportReturnType]
+    return _Cascade.apply(x, a, d, b, True)  # pyright: ignore[reportReturnType]
 
 
 def _blocked(x: Tensor, a: Tensor, d: Tensor, b: Tensor | None, kept: Tensor | None = None) -> Tensor:
@@ -55,38 +55,45 @@ def _blocked(x: Tensor, a: Tensor, d: Tensor, b: Tensor | None, kept: Tensor | N
     return out
 
 
-def _sums(need: bool, like: Tensor) -> Tensor | None:
-    return torch.zeros_like(like, memory_format=torch.contiguous_format) if need else None
+class _Cascade(torch.autograd.Function):
+    """Keeps the fields between stages or, where it is reversible, the output alone."""
 
-
-class _Fused(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, a: Tensor, d: Tensor, b: Tensor | None) -> Tensor:
-        kept = x.new_empty((len(a) - 1, *x.shape))
+    def forward(ctx, x: Tensor, a: Tensor, d: Tensor, b: Tensor | None, is_reversible: bool) -> Tensor:
+        kept = None if is_reversible else x.new_empty((len(a) - 1, *x.shape))
         y = _blocked(x, a, d, b, kept)
-        ctx.save_for_backward(x, a, d, b, kept)
+        ctx.is_reversible = is_reversible
+        ctx.save_for_backward(x, a, d, b, y if kept is None else kept)
         return y
 
     @staticmethod
     def backward(ctx, gradient: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, a, d, b, kept = ctx.saved_tensors
-        need_x, need_a, need_d, need_b = ctx.needs_input_grad
+        x, a, d, b, stored = ctx.saved_tensors
+        needed = ctx.needs_input_grad[:4]
         if torch.is_grad_enabled():
-            return tuple(differentiable_again((x, a, d, b), ctx.needs_input_grad, plain, gradient))
+            return *differentiable_again((x, a, d, b), needed, plain, gradient), None
         dims = a.dim() - 1
-        to_x = torch.empty_like(x, memory_format=torch.contiguous_format) if need_x else None
-        to_a, to_d = _sums(need_a, a), _sums(need_d, d)
-        to_b = _sums(need_b, a)
+        to_x = torch.empty_like(x, memory_format=torch.contiguous_format) if needed[0] else None
+        to_a, to_d, to_b = (torch.zeros_like(a) if need else None for need in needed[1:])
         conj_a, conj_d = a.conj().resolve_conj(), d.conj().resolve_conj()
         for rows in blocks(x):
             g = gradient[rows]
+            after = stored[rows] if ctx.is_reversible else None
             for k in reversed(range(len(a))):
-                before = x[rows].conj().resolve_conj() if k == 0 else kept[k - 1, rows]
+                # conj(x) before the stage, and conj(h) in its Fourier plane
+                if after is not None:
+                    spectrum = dft(after, dims)
+                    spectrum = spectrum.mul_(conj_d[k]) if b is None else spectrum.sub_(b[k]).mul_(conj_d[k])
+                    after = idft(spectrum, dims).mul_(conj_a[k])
+                    before, plane = after.conj_physical(), spectrum.conj_physical_()
+                else:
+                    before = x[rows].conj().resolve_conj() if k == 0 else stored[k - 1, rows]
+                    plane = idft(before * conj_a[k], dims) if to_d is not None else before
                 spectrum = dft(g, dims)
                 if to_b is not None:
                     to_b[k] += spectrum.sum(0)
-                if to_d is not None:  # conj(F(a x)) = F⁻¹(conj(a x))
-                    to_d[k] += idft(before * conj_a[k], dims).mul_(spectrum).sum(0)
+                if to_d is not None:
+                    to_d[k] += plane.mul_(spectrum).sum(0)
                 if k == 0 and to_x is None and to_a is None:
                     break
                 g = idft(spectrum.mul_(conj_d[k]), dims)
@@ -95,43 +102,4 @@ class _Fused(torch.autograd.Function):
                 g.mul_(conj_a[k])
             if to_x is not None:
                 to_x[rows] = g
-        return to_x, to_a, to_d, to_b
-
-
-class _Reversible(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x: Tensor, a: Tensor, d: Tensor, b: Tensor | None) -> Tensor:
-        y = _blocked(x, a, d, b)
-        ctx.save_for_backward(x, a, d, b, y)
-        return y
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, a, d, b, y = ctx.saved_tensors
-        need_x, need_a, need_d, need_b = ctx.needs_input_grad
-        if torch.is_grad_enabled():
-            return tuple(differentiable_again((x, a, d, b), ctx.needs_input_grad, plain, gradient))
-        dims = a.dim() - 1
-        to_x = torch.empty_like(x, memory_format=torch.contiguous_format) if need_x else None
-        to_a, to_d, to_b = _sums(need_a, a), _sums(need_d, d), _sums(need_b, a)
-        conj_a, conj_d = a.conj().resolve_conj(), d.conj().resolve_conj()
-        for rows in blocks(x):
-            g, field = gradient[rows], y[rows]
-            for k in reversed(range(len(a))):
-                spectrum = dft(field, dims)
-                if b is not None:
-                    spectrum.sub_(b[k])
-                spectrum.mul_(conj_d[k])
-                field = idft(spectrum, dims).mul_(conj_a[k])
-                backward = dft(g, dims)
-                if to_b is not None:
-                    to_b[k] += backward.sum(0)
-                if to_d is not None:
-                    to_d[k] += spectrum.conj_physical_().mul_(backward).sum(0)
-                g = idft(backward.mul_(conj_d[k]), dims)
-                if to_a is not None:
-                    to_a[k] += field.conj_physical().mul_(g).sum(0)
-                g.mul_(conj_a[k])
-            if to_x is not None:
-                to_x[rows] = g
-        return to_x, to_a, to_d, to_b
+        return to_x, to_a, to_d, to_b, None
