@@ -272,10 +272,11 @@ def draw(dataset: xr.Dataset) -> Figure:
     ax.annotate(
         f"dense + {WORSE} points",
         (0.6, allowed),
-        (0, 5),
+        (0, -4),
         xycoords=("axes fraction", "data"),
         textcoords="offset points",
         ha="center",
+        va="top",
         fontsize="small",
         color="0.4",
     )
@@ -283,7 +284,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     ax.set_xlim(1e4, 4e6)
     ax.set_xlabel("parameters of the network")
     ax.set_ylabel("test error (%)")
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.1 * max(allowed, dataset["error"].max().item()))
     ax.legend(frameon=False, fontsize="small", loc="lower center")
     ax.set_title(f"Two dense layers of {WIDTH} replaced, {dataset.attrs['training']} digits", fontsize="medium")
     return figure

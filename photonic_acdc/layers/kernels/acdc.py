@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from photonic_acdc.layers.kernels.blocks import blocks, differentiable_again
+from photonic_acdc.layers.kernels.blocks import blocks, differentiable_again, fields_like
 from photonic_acdc.transforms import dct, idct
 
 Activation = Callable[[Tensor], Tensor]
@@ -146,22 +146,22 @@ class _Fused(torch.autograd.Function):
     def forward(ctx, v: Tensor, a: Tensor, scale: Tensor, offset: Tensor | None) -> Tensor:
         tables = _tables(v.shape[-1], v.dtype, v.device)
         stages = len(a)
-        kept = v.new_empty((stages - 1, *v.shape))
+        kept = fields_like(v, stages - 1)
         out = torch.empty_like(v, memory_format=torch.contiguous_format)
         for rows in blocks(v):
             field = v[rows] * a[0]
             for k in range(stages):
                 field = _stage(field, scale[k], None if offset is None else offset[k], tables)
                 if k + 1 < stages:
-                    kept[k, rows] = field
+                    kept[k][rows] = field
                     field.mul_(a[k + 1])
             out[rows] = field
-        ctx.save_for_backward(v, a, scale, offset, kept)
+        ctx.save_for_backward(v, a, scale, offset, *kept)
         return out
 
     @staticmethod
     def backward(ctx, gradient: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
-        v, a, scale, offset, kept = ctx.saved_tensors
+        v, a, scale, offset, *kept = ctx.saved_tensors
         if torch.is_grad_enabled():
             inputs = (v, a, scale, offset)
             return tuple(differentiable_again(inputs, ctx.needs_input_grad, _plain_in_order, gradient))
@@ -175,7 +175,7 @@ class _Fused(torch.autograd.Function):
         for rows in blocks(v):
             g = gradient[rows]
             for k in reversed(range(len(a))):
-                before = v[rows] if k == 0 else kept[k - 1, rows]
+                before = v[rows] if k == 0 else kept[k - 1][rows]
                 z = _coefficients(g, tables)
                 parts = torch.view_as_real(z)
                 if to_offset is not None:

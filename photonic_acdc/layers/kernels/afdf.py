@@ -9,10 +9,12 @@ field before it, h = F(a x) and G = F g (F unitary, so that the adjoint is the i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from photonic_acdc.layers.kernels.blocks import blocks, differentiable_again
+from photonic_acdc.layers.kernels.blocks import blocks, differentiable_again, fields_like
 from photonic_acdc.transforms import dft, idft
 
 
@@ -37,8 +39,8 @@ def reversible(x: Tensor, a: Tensor, d: Tensor, b: Tensor | None) -> Tensor:
     return _Cascade.apply(x, a, d, b, True)  # pyright: ignore[reportReturnType]
 
 
-def _blocked(x: Tensor, a: Tensor, d: Tensor, b: Tensor | None, kept: Tensor | None = None) -> Tensor:
-    """The cascade; ``kept [K-1, R, *grid]`` receives the conjugate fields before stages 2 … K."""
+def _blocked(x: Tensor, a: Tensor, d: Tensor, b: Tensor | None, kept: Sequence[Tensor] = ()) -> Tensor:
+    """The cascade; ``kept``, K-1 tensors like x, receive the conjugate fields before stages 2 … K."""
     dims, stages = a.dim() - 1, len(a)
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     for rows in blocks(x):
@@ -48,8 +50,8 @@ def _blocked(x: Tensor, a: Tensor, d: Tensor, b: Tensor | None, kept: Tensor | N
             field = field.mul_(d[k]) if b is None else torch.addcmul(b[k], field, d[k])
             field = idft(field, dims)
             if k + 1 < stages:
-                if kept is not None:
-                    torch.conj_physical(field, out=kept[k, rows])
+                if kept:
+                    torch.conj_physical(field, out=kept[k][rows])
                 field.mul_(a[k + 1])
         out[rows] = field
     return out
@@ -60,15 +62,15 @@ class _Cascade(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor, a: Tensor, d: Tensor, b: Tensor | None, is_reversible: bool) -> Tensor:
-        kept = None if is_reversible else x.new_empty((len(a) - 1, *x.shape))
+        kept = () if is_reversible else fields_like(x, len(a) - 1)
         y = _blocked(x, a, d, b, kept)
         ctx.is_reversible = is_reversible
-        ctx.save_for_backward(x, a, d, b, y if kept is None else kept)
+        ctx.save_for_backward(x, a, d, b, *((y,) if is_reversible else kept))
         return y
 
     @staticmethod
     def backward(ctx, gradient: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, a, d, b, stored = ctx.saved_tensors
+        x, a, d, b, *stored = ctx.saved_tensors
         needed = ctx.needs_input_grad[:4]
         if torch.is_grad_enabled():
             return *differentiable_again((x, a, d, b), needed, plain, gradient), None
@@ -78,7 +80,7 @@ class _Cascade(torch.autograd.Function):
         conj_a, conj_d = a.conj().resolve_conj(), d.conj().resolve_conj()
         for rows in blocks(x):
             g = gradient[rows]
-            after = stored[rows] if ctx.is_reversible else None
+            after = stored[0][rows] if ctx.is_reversible else None
             for k in reversed(range(len(a))):
                 # conj(x) before the stage, and conj(h) in its Fourier plane
                 if after is not None:
@@ -87,7 +89,7 @@ class _Cascade(torch.autograd.Function):
                     after = idft(spectrum, dims).mul_(conj_a[k])
                     before, plane = after.conj_physical(), spectrum.conj_physical_()
                 else:
-                    before = x[rows].conj().resolve_conj() if k == 0 else stored[k - 1, rows]
+                    before = x[rows].conj().resolve_conj() if k == 0 else stored[k - 1][rows]
                     plane = idft(before * conj_a[k], dims) if to_d is not None else before
                 spectrum = dft(g, dims)
                 if to_b is not None:

@@ -23,6 +23,11 @@ def blocks(x: Tensor) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
+def fields_like(x: Tensor, count: int) -> tuple[Tensor, ...]:
+    """Memory for ``count`` fields, contiguous; apart, since allocators reuse moderate sizes and fault in huge ones."""
+    return tuple(torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(count))
+
+
 def differentiable_again(inputs: tuple[Tensor | None, ...], needed, plain, gradient: Tensor) -> list[Tensor | None]:
     """Gradients of ``plain(*inputs)`` with a graph of their own: for a backward pass that is differentiated itself."""
     wanted = [x for x, need in zip(inputs, needed, strict=True) if need and x is not None]
