@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from simulators.errors import InputError
@@ -70,7 +70,8 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], data: Any = No
         stored[name] = plain.contiguous().clone()
     metadata = {_JSON: json.dumps(data), _DTYPES: json.dumps(dtypes)}
     with atomic(path) as temporary:
-        save_file(stored, temporary, metadata=metadata)
+        # Not save_file: it writes to a random name of its own first, which a kill would leave behind.
+        temporary.write_bytes(save(stored, metadata=metadata))
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
