@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from photonic_acdc import storage
 from photonic_acdc.storage import atomic, load_tensors, save_tensors, write_json, write_text
 from simulators.errors import InputError
 
@@ -269,13 +268,15 @@ def test_save_tensors_that_fails_half_way_keeps_the_old_file(tmp_path, monkeypat
     path = tmp_path / "a.safetensors"
     save_tensors(path, {"t": torch.ones(3)}, "old")
 
-    def half(tensors, name, metadata):
-        name.write_bytes(b"half")
+    def half(self, data):
+        with self.open("wb") as file:
+            file.write(data[: len(data) // 2])
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr(storage, "save_file", half)
-    with pytest.raises(RuntimeError, match="disk full"):
-        save_tensors(path, {"t": torch.zeros(3)}, "new")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(path), "write_bytes", half)
+        with pytest.raises(RuntimeError, match="disk full"):
+            save_tensors(path, {"t": torch.zeros(3)}, "new")
     back, data = load_tensors(path)
     assert data == "old"
     assert torch.equal(back["t"], torch.ones(3))
