@@ -37,6 +37,7 @@ from benchmarks.results import Kept, label_points, publish
 from benchmarks.timing import row
 from photonic_acdc import layers
 from photonic_acdc.data import Dataset, load_data, split
+from photonic_acdc.layers.compare import count
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -173,8 +174,7 @@ def run(layer: str, source: str, seed: int, settings: Settings) -> dict[str, flo
     model.eval()
     with torch.no_grad():
         accuracy = (model(test.x).argmax(-1) == test.y).double().mean()
-    numbers = sum(p.numel() * (2 if p.is_complex() else 1) for p in model.parameters())
-    return {"accuracy": float(accuracy), "parameters": numbers, "seconds": seconds}
+    return {"accuracy": float(accuracy), "parameters": count(model), "seconds": seconds}
 
 
 def measure(settings: Settings, kept: Kept) -> xr.Dataset:

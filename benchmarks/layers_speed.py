@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.memory import extra_fields
+from benchmarks.memory import SAMPLES, STAGES, extra_fields
 from benchmarks.results import Kept, publish
 from benchmarks.timing import paired, row
 from photonic_acdc.layers import ACDC, AFDF
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-SAMPLES = 2**21
-STAGES = 12
 SIZES = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 DEPTHS = (1, 4, 12)
 PASSES = ("forward", "forward and backward")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,8 +43,8 @@ def dct(x: Tensor) -> Tensor:
     """
     _check_real(x, "dct")
     n = x.shape[-1]
-    order, _, twiddle, _ = _plan(n, x.dtype, x.device)
-    z = torch.fft.rfft(x.index_select(-1, order), norm="ortho") * twiddle
+    tables = makhoul(n, x.dtype, x.device)
+    z = torch.fft.rfft(x.index_select(-1, tables.order), norm="ortho") * tables.scaled
     top = (n - 1) // 2  # C_{N-k} for k = 1 … top are the imaginary parts
     return torch.cat([z.real, -z.imag[..., 1 : top + 1].flip(-1)], dim=-1)
 
@@ -52,7 +53,7 @@ def idct(c: Tensor) -> Tensor:
     """Orthonormal DCT-III, inverse and transpose of :func:`dct`; arguments and errors alike."""
     _check_real(c, "idct")
     n = c.shape[-1]
-    _, inverse, _, untwiddle = _plan(n, c.dtype, c.device)
+    tables = makhoul(n, c.dtype, c.device)
     half = n // 2 + 1
     top = (n - 1) // 2
     mirrored = torch.zeros_like(c[..., :half])
@@ -60,8 +61,8 @@ def idct(c: Tensor) -> Tensor:
     if n % 2 == 0 and n > 1:
         # C_{N/2} is its own mirror: the real bin V_{N/2} = w* (C - iC') with C' = C.
         mirrored[..., n // 2] = c[..., n // 2]
-    z = torch.complex(c[..., :half], -mirrored) * untwiddle
-    return torch.fft.irfft(z, n=n, norm="ortho").index_select(-1, inverse)
+    z = torch.complex(c[..., :half], -mirrored) * tables.unscaled
+    return torch.fft.irfft(z, n=n, norm="ortho").index_select(-1, tables.inverse)
 
 
 def _check_real(x: Tensor, name: str) -> None:
@@ -69,27 +70,34 @@ def _check_real(x: Tensor, name: str) -> None:
         raise InputError(f"{name}: input dtype", value=x.dtype, allowed="a real floating-point tensor")
 
 
+class Makhoul(NamedTuple):
+    """What leads from a real FFT to the cosine transform of length N, and back."""
+
+    order: Tensor  #: [N], v = x[order]
+    inverse: Tensor  #: [N], x = v[inverse]
+    twiddle: Tensor  #: [N//2+1], w_k
+    scaled: Tensor  #: [N//2+1], from orthonormal bins V_k to (C_k, -C_{N-k}): w_k, times √2 for k > 0
+    unscaled: Tensor  #: [N//2+1], 1 / scaled
+
+
 @torch.compiler.assume_constant_result  # a compiled caller keeps the tables instead of tracing how they are made
-def _plan(n: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Makhoul's order and its inverse, the twiddles s_k·√N·w_k for k = 0 … N//2, and their inverses."""
-    return _make_plan(n, dtype, device)
+def makhoul(n: int, dtype: torch.dtype, device: torch.device) -> Makhoul:
+    """The tables for real tensors of ``dtype`` on ``device``; made once."""
+    return _make_makhoul(n, dtype, device)
 
 
 @functools.lru_cache(maxsize=64)
 @torch.inference_mode(False)  # tables made in inference mode could not serve training later
-def _make_plan(n: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _make_makhoul(n: int, dtype: torch.dtype, device: torch.device) -> Makhoul:
     order = torch.cat([torch.arange(0, n, 2), torch.arange(1, n, 2).flip(0)])
-    inverse = torch.empty_like(order)
-    inverse[order] = torch.arange(n)
     k = torch.arange(n // 2 + 1, dtype=torch.float64)
     angle = -math.pi * k / (2 * n)
-    scale = torch.full_like(k, math.sqrt(2.0))
-    scale[0] = 1.0
-    twiddle = torch.complex(scale * angle.cos(), scale * angle.sin())
+    twiddle = torch.complex(angle.cos(), angle.sin())
+    scaled = math.sqrt(2.0) * twiddle
+    scaled[0] = 1.0
     wide = torch.complex128 if dtype == torch.float64 else torch.complex64
-    return (
+    return Makhoul(
         order.to(device),
-        inverse.to(device),
-        twiddle.to(device=device, dtype=wide),
-        (1 / twiddle).to(device=device, dtype=wide),
+        order.argsort().to(device),
+        *(table.to(device=device, dtype=wide) for table in (twiddle, scaled, 1 / scaled)),
     )

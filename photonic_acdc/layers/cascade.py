@@ -7,7 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from photonic_acdc.layers.check import positive
+from photonic_acdc.layers.check import fft_dtype, positive
 from photonic_acdc.layers.kernels import KERNELS, Kernel, choose
 from photonic_acdc.layers.structured import StructuredLinear, crop, pad
 from simulators.errors import InputError, nearest
@@ -24,8 +24,7 @@ class Cascade(StructuredLinear):
         super().__init__(features, out_features)
         name = type(self).__name__
         self.stages = positive(f"{name}: stages", stages)
-        if dtype not in (None, torch.float32, torch.float64):
-            raise InputError(f"{name}: dtype", value=dtype, allowed="torch.float32 or torch.float64, which FFTs know")
+        fft_dtype(name, dtype)
         self.features = max(self.in_features, self.out_features)  #: N
         self._kernel: Kernel = "auto"
 
@@ -56,10 +55,6 @@ class Cascade(StructuredLinear):
 
     def _map(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, self.in_features)
-        if not len(rows):  # FFTs refuse an empty batch: a row of zeros goes through in its place
-            return self._map(torch.cat([rows, rows.new_zeros(1, self.in_features)]))[:0].reshape(
-                *x.shape[:-1], self.out_features
-            )
         kernel = choose(self._kernel, len(rows), self.features, self.stages, affine=self.affine)
         if kernel == "dense":
             y = self._as_matrix(rows)

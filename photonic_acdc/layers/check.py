@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from simulators.errors import InputError
@@ -35,6 +36,12 @@ def divisor(name: str, value: int, of: int, what: str) -> int:
         fitting = ", ".join(str(n) for n in range(1, of + 1) if of % n == 0)
         raise InputError(name, value=value, allowed=f"a divisor of {what} = {of}: {fitting}")
     return value
+
+
+def fft_dtype(layer: str, dtype: torch.dtype | None) -> None:
+    """Raise :class:`InputError` unless parameters of ``dtype`` (None: the default) can go through an FFT."""
+    if dtype not in (None, torch.float32, torch.float64):
+        raise InputError(f"{layer}: dtype", value=dtype, allowed="torch.float32 or torch.float64, which FFTs know")
 
 
 def last_axis(x: Tensor, features: int, layer: str) -> None:

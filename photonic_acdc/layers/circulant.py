@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from photonic_acdc.layers.check import positive
+from photonic_acdc.layers.check import fft_dtype, positive
 from photonic_acdc.layers.structured import StructuredLinear, crop, output_bias, pad
 from simulators.errors import InputError
 
@@ -53,7 +53,7 @@ class Circulant(StructuredLinear):
         dtype: torch.dtype | None = None,
     ):
         super().__init__(in_features, out_features)
-        _check_dtype("Circulant", dtype)
+        fft_dtype("Circulant", dtype)
         self.features = max(self.in_features, self.out_features)  #: N
         self.c = nn.Parameter(torch.empty(self.features, device=device, dtype=dtype))
         output_bias(self, self.out_features, bias, device, dtype)
@@ -127,7 +127,7 @@ class BlockCirculant(StructuredLinear):
         dtype: torch.dtype | None = None,
     ):
         super().__init__(in_features, out_features)
-        _check_dtype("BlockCirculant", dtype)
+        fft_dtype("BlockCirculant", dtype)
         largest = max(self.in_features, self.out_features)
         if positive("BlockCirculant: block", block) > largest:
             allowed = f"1 to {largest} = max(in_features, out_features)"
@@ -180,20 +180,13 @@ def random_signs(like: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.from_numpy(drawn).to(like)
 
 
-def _check_dtype(name: str, dtype: torch.dtype | None) -> None:
-    if dtype not in (None, torch.float32, torch.float64):
-        raise InputError(f"{name}: dtype", value=dtype, allowed="torch.float32 or torch.float64, which FFTs know")
-
-
 def _convolve(x: Tensor, c: Tensor) -> Tensor:
     """Σ_p of the circular convolutions of ``x`` ``[..., P, B]`` with ``c`` ``[P, Q, B]``: ``[..., Q, B]``."""
     p, q, block = c.shape
     rows = x.reshape(-1, p, block).to(torch.promote_types(x.dtype, c.dtype))
-    # FFTs refuse an empty batch: a row of zeros goes through in its place.
-    some = rows if len(rows) else torch.cat([rows, rows.new_zeros(1, p, block)])
-    spectrum, factor = torch.fft.rfft(some), torch.fft.rfft(c)
+    spectrum, factor = torch.fft.rfft(rows), torch.fft.rfft(c)
     product = spectrum * factor[0] if p == 1 else torch.einsum("rpf,pqf->rqf", spectrum, factor)
-    return torch.fft.irfft(product, n=block)[: len(rows)].reshape(*x.shape[:-2], q, block)
+    return torch.fft.irfft(product, n=block).reshape(*x.shape[:-2], q, block)
 
 
 def _wrapped_means(matrix: Tensor, block: int) -> Tensor:

@@ -187,8 +187,7 @@ class Hybrid(StructuredLinear):
 
 def _fit_structured(layer: StructuredLinear, matrix: Tensor) -> bool:
     """Whether it was in closed form; otherwise by descent, the offset kept."""
-    hook = getattr(layer, "_project", None)
-    if hook is not None and hook(matrix):
+    if layer._project(matrix):
         return True
     offset = layer(matrix.new_zeros(layer.in_features))
     with torch.enable_grad():

@@ -77,7 +77,11 @@ class StructuredLinear(nn.Module, ABC):
         if not self.takes_complex:
             real(x, name)
         last_axis(x, self.in_features, name)
-        return self._map(x)
+        if x.shape[:-1].numel():
+            return self._map(x)
+        # FFTs refuse an empty batch: a row of zeros goes through in its place.
+        row = torch.cat([x.reshape(0, self.in_features), x.new_zeros(1, self.in_features)])
+        return self._map(row)[:0].reshape(*x.shape[:-1], self.out_features)
 
     def matrix(self) -> Tensor:
         """W ``[in_features, out_features]`` of y = x W + c, differentiable.

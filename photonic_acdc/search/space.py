@@ -93,11 +93,6 @@ def network(choices: Choices, features: int, width: int, classes: int, seed: int
         return nn.Sequential(*_hidden(choices, features, width, generator), nn.Linear(width, classes))
 
 
-def parameters(model: nn.Module) -> int:
-    """Trainable real numbers."""
-    return sum(p.numel() * (2 if p.is_complex() else 1) for p in model.parameters())
-
-
 def check(settings: SearchSettings, features: int, classes: int) -> None:
     """Build every layer at both ends of every range, and with every choice.
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from photonic_acdc.data import Dataset
+from photonic_acdc.layers.compare import count
 from photonic_acdc.runs.folder import RunFolder
 from photonic_acdc.search.candidate import judge
 from photonic_acdc.search.config import SearchSettings
-from photonic_acdc.search.space import REFERENCES, Choices, draw, network, parameters
+from photonic_acdc.search.space import REFERENCES, Choices, draw, network
 from simulators.errors import InputError
 from simulators.random import stream
 
@@ -120,7 +121,7 @@ class Searching:
 
     def _parameters(self, choices: Choices) -> int:
         features, classes = self.training.x.shape[1], self.training.classes
-        return parameters(network(choices, features, self.settings.width, classes, seed=0))
+        return count(network(choices, features, self.settings.width, classes, seed=0))
 
     def references(self) -> list[Trial]:
         """Each of :data:`~photonic_acdc.search.space.REFERENCES` at the best of :data:`REFERENCE_RATES` rates."""

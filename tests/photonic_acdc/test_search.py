@@ -27,10 +27,11 @@ from photonic_acdc.analysis.tiles import one_thread
 from photonic_acdc.cli.main import app, entry
 from photonic_acdc.data import Dataset, load_data, split
 from photonic_acdc.layers import AFDF, CReLU
+from photonic_acdc.layers.compare import count
 from photonic_acdc.search import LAYERS, SearchConfig, SearchSettings, pareto_front, search
 from photonic_acdc.search.candidate import judge
 from photonic_acdc.search.journal import Journal
-from photonic_acdc.search.space import REFERENCES, draw, network, parameters, relevant
+from photonic_acdc.search.space import REFERENCES, draw, network, relevant
 from simulators.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -157,7 +158,7 @@ def test_every_layer_makes_a_classifier(layer):
 
 
 @pytest.mark.parametrize(
-    ("choices", "count"),
+    ("choices", "wanted"),
     [
         # N = 12 features to 8, readout 8·3 + 3
         ({"layer": "softmax"}, 12 * 3 + 3),
@@ -171,13 +172,13 @@ def test_every_layer_makes_a_classifier(layer):
     ],
     ids=str,
 )
-def test_number_of_parameters(choices, count):
-    assert parameters(network({**CHOICES, **choices}, 12, 8, 3, seed=0)) == count
+def test_number_of_parameters(choices, wanted):
+    assert count(network({**CHOICES, **choices}, 12, 8, 3, seed=0)) == wanted
 
 
 def test_complex_parameters_count_twice():
     layer = nn.Linear(3, 2, dtype=torch.complex64)
-    assert parameters(layer) == 2 * (6 + 2)
+    assert count(layer) == 2 * (6 + 2)
 
 
 def test_afdf_is_nonlinear_after_every_stage_or_in_its_intensity_alone():
@@ -385,7 +386,7 @@ def test_a_trial_is_what_its_row_says(finished):
     if choices.get("permute") != choices.get("permute"):  # absent, for one stage
         del choices["permute"]
     assert judge(choices, fitting, validation, config.search, seed=config.search.seed) == row["validation_error"].item()
-    assert parameters(network(choices, 12, 8, 3, seed=9)) == row["parameters"].item()
+    assert count(network(choices, 12, 8, 3, seed=9)) == row["parameters"].item()
 
 
 def test_front_and_references(finished):

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from photonic_acdc.layers.kernels.blocks import blocks, differentiable_again, fields_like
-from photonic_acdc.transforms import dct, idct
+from photonic_acdc.transforms import dct, idct, makhoul
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -224,10 +224,7 @@ def _tables(n: int, dtype: torch.dtype, device: torch.device) -> _Tables:
 @functools.lru_cache(maxsize=64)
 @torch.inference_mode(False)  # tables made in inference mode could not serve training later
 def _make_tables(n: int, dtype: torch.dtype, device: torch.device) -> _Tables:
-    order = torch.cat([torch.arange(0, n, 2), torch.arange(1, n, 2).flip(0)])
-    k = torch.arange(n // 2 + 1, dtype=torch.float64)
-    angle = -math.pi * k / (2 * n)
-    twiddle = torch.complex(angle.cos(), angle.sin())
+    shared = makhoul(n, dtype, device)
     bins = torch.full((n // 2 + 1, 2), math.sqrt(n / 2), dtype=torch.float64)
     bins[:, 1] *= -1
     bins[0, 0], bins[0, 1] = math.sqrt(n), 0
@@ -235,13 +232,12 @@ def _make_tables(n: int, dtype: torch.dtype, device: torch.device) -> _Tables:
     weight[0] = 1 / n
     if n % 2 == 0:
         weight[n // 2] = 1 / n
-    wide = torch.complex128 if dtype == torch.float64 else torch.complex64
     return _Tables(
-        order.to(device),
-        order.argsort().to(device),
+        shared.order,
+        shared.inverse,
         (-torch.arange(n) % n).to(device),
-        twiddle.to(device=device, dtype=wide),
-        twiddle.conj().resolve_conj().to(device=device, dtype=wide),
+        shared.twiddle,
+        shared.twiddle.conj().resolve_conj(),
         bins.to(device=device, dtype=dtype),
         weight.to(device=device, dtype=dtype),
     )
