@@ -32,6 +32,8 @@ _SIGNS = {
     "permute": "permuted",
     "activation": "ReLU",
     "phase_only": "phase only",
+    "bias": "bias",
+    "readout": "{} read",
     "init": "{}",
     "sigma": "σ = {:.2g}",
     "learning_rate": "rate {:.2g}",

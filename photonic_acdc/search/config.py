@@ -72,6 +72,8 @@ class SearchSettings(Spec):
     activation: Annotated[tuple[Literal["none", "relu"], ...], _Once] = ("none", "relu")  #: ReLU, or CReLU of AFDF
     init: Annotated[tuple[Literal["random_phase", "identity"], ...], _Once] = ("random_phase", "identity")  #: of AFDF
     phase_only: Annotated[tuple[Truth, ...], _Once] = (False, True)  #: masks of AFDF without magnitudes
+    bias: Annotated[tuple[Truth, ...], _Once] = (False, True)  #: behind every D of AFDF, a reference wave
+    readout: Annotated[tuple[Literal["intensity", "real"], ...], _Once] = ("intensity", "real")  #: of AFDF
     hybrid_rank: Counts = (1, 4)  #: of the low-rank part beside ACDC
     rank: Counts = (1, 8)  #: of low_rank and tensor_train
     blocks: Annotated[tuple[Count, ...], _Once] = (4, 8)  #: number of blocks of monarch

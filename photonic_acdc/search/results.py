@@ -26,6 +26,8 @@ FIGURES = {
     "activation": ("activation of the stages", "1"),
     "init": ("start of AFDF", "1"),
     "phase_only": ("masks without magnitudes: 1 for yes", "1"),
+    "bias": ("bias behind every D of AFDF: 1 for yes", "1"),
+    "readout": ("what is read of AFDF", "1"),
     "hybrid_rank": ("rank beside the structured layer", "1"),
     "rank": ("rank", "1"),
     "blocks": ("number of blocks", "1"),
@@ -41,7 +43,7 @@ FIGURES = {
     "point": ("point of the front, or reference", "1"),
     "seed": ("seed of the training", "1"),
 }
-_TEXT = ("activation", "init")
+_TEXT = ("activation", "init", "readout")
 
 
 def trials_dataset(trials: Sequence[Trial], layers: Iterable[str]) -> xr.Dataset:

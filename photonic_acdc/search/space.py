@@ -25,7 +25,7 @@ _CASCADE = ("a_multiplier", "d_multiplier", "stages")
 #: Layer → what there is to choose about it, besides the learning rate.
 LAYERS: dict[str, tuple[str, ...]] = {
     "acdc": (*_CASCADE, "sigma", "permute", "activation"),
-    "afdf": (*_CASCADE, "init", "phase_only", "activation"),
+    "afdf": (*_CASCADE, "init", "phase_only", "bias", "activation", "readout"),
     "hybrid": (*_CASCADE, "sigma", "permute", "hybrid_rank"),
     "low_rank": ("rank",),
     "tensor_train": ("rank",),
@@ -79,7 +79,7 @@ def network(choices: Choices, features: int, width: int, classes: int, seed: int
     """The untrained classifier ``[B, features]`` → ``[B, classes]`` of a choice, or of one of :data:`REFERENCES`.
 
     Real layers: structured layer to ``width`` features, ReLU, dense readout. AFDF: cascade (with CReLU after every
-    stage where there is an activation), intensity, batch normalisation, dense readout.
+    stage where there is an activation), intensity or real part and ReLU, batch normalisation, dense readout.
 
     Raises:
         InputError: sizes that the layer does not allow.
@@ -118,7 +118,8 @@ def _hidden(choices: Choices, features: int, width: int, generator: torch.Genera
     """From features to what the readout reads."""
     layer = choices["layer"]
     if layer == "afdf":
-        return [*_afdf(choices, features, width, generator), layers.Intensity(), nn.BatchNorm1d(width)]
+        read = {"intensity": [layers.Intensity()], "real": [layers.Real(), nn.ReLU()]}[choices["readout"]]
+        return [*_afdf(choices, features, width, generator), *read, nn.BatchNorm1d(width)]
     if layer == "acdc":
         return [_acdc(choices, features, width, generator), nn.ReLU()]
     if layer == "hybrid":
@@ -144,7 +145,8 @@ def _acdc(choices: Choices, features: int, width: int, generator: torch.Generato
 
 def _afdf(choices: Choices, features: int, width: int, generator: torch.Generator) -> list[nn.Module]:
     stages, size = choices["stages"], max(features, width)
-    options = {"init": choices["init"], "phase_only": choices["phase_only"], "generator": generator}
+    options: dict[str, Any] = {name: choices[name] for name in ("init", "phase_only", "bias")}
+    options["generator"] = generator
     if choices["activation"] == "none":
         return [layers.AFDF(features, stages, out_features=width, **options)]
     # Stage by stage, on as many features as the cascade runs on.

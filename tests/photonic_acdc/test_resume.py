@@ -1,7 +1,6 @@
 """SIGKILL: whatever moment it strikes at, the same command ends with the same results."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,11 +12,9 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from killing import ENVIRONMENT, assert_struck, begin
 
 from photonic_acdc import load_tensors
-
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 #: Twenty random moments, as shares of the undisturbed run; the first of them each in a folder of its own.
 SHARES = np.random.default_rng(2024).random(20).tolist()
@@ -43,34 +40,6 @@ photon_realisations = 1
 front_weights = [0.0, 0.1]
 front_epochs = 2
 front_realisations = 1
-"""
-
-#: A run that says when it begins, and kills itself before or after the n-th rename onto a name that matches.
-DRIVER = """
-import fnmatch, os, signal, sys
-
-config, directory, pattern, nth, moment = sys.argv[1:]
-count, rename = 0, os.replace
-
-
-def replace(source, target):
-    global count
-    count += fnmatch.fnmatch(str(target), "*/" + pattern)
-    strike = pattern and count == int(nth) and fnmatch.fnmatch(str(target), "*/" + pattern)
-    if strike and moment == "before":
-        os.kill(os.getpid(), signal.SIGKILL)
-    rename(source, target)
-    if strike and moment == "after":
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-os.replace = replace
-from photonic_acdc.cli.main import entry
-import photonic_acdc.runs
-
-print("begins", flush=True)
-sys.argv = ["photonic-acdc", "run", config, "-d", directory, "--json"]
-entry()
 """
 
 #: Where it is struck: (file, n-th time it is written, before or after the rename).
@@ -100,40 +69,30 @@ def place(tmp_path_factory):
     x[:, 15] = 1  # the largest value, on both sides of the split
     np.savez(place / "own.npz", x=x, y=y)
     (place / "tiny.toml").write_text(TINY)
-    (place / "driver.py").write_text(DRIVER)
     return place
 
 
 @pytest.fixture(scope="module")
 def undisturbed(place):
     """The run that nothing strikes, and how long it takes from its beginning."""
-    process, begun = begin(place, "undisturbed")
+    process, begun = begin(place, command("undisturbed")), time.monotonic()
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     folder = place / "undisturbed" / "tiny"
     return SimpleNamespace(folder=folder, card=json.loads(out), duration=time.monotonic() - begun)
 
 
-def begin(place: Path, directory: str, pattern: str = "", nth: int = 1, moment: str = "never"):
-    """The run in a process of its own, and the time at which its work began."""
-    command = [sys.executable, "driver.py", "tiny.toml", directory, pattern, str(nth), moment]
-    process = subprocess.Popen(
-        command, cwd=place, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "begins\n"
-    return process, time.monotonic()
+def command(directory: str) -> list[str]:
+    return ["run", "tiny.toml", "-d", directory, "--json"]
 
 
 def strike_at_point(place: Path, directory: str, pattern: str, nth: int, moment: str) -> None:
-    process, _ = begin(place, directory, pattern, nth, moment)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == -signal.SIGKILL, f"was not struck: {err}"
+    assert_struck(begin(place, command(directory), pattern, nth, moment))
 
 
 def strike_after(place: Path, directory: str, seconds: float) -> bool:
     """Whether the run was struck, or had ended by then."""
-    process, begun = begin(place, directory)
+    process, begun = begin(place, command(directory)), time.monotonic()
     try:
         process.communicate(timeout=max(0.0, begun + seconds - time.monotonic()))
     except subprocess.TimeoutExpired:
@@ -144,8 +103,8 @@ def strike_after(place: Path, directory: str, seconds: float) -> bool:
 
 def finish(place: Path, directory: str) -> dict:
     """The same command again, to its end."""
-    command = [sys.executable, "-m", "photonic_acdc", "run", "tiny.toml", "-d", directory, "--json"]
-    done = subprocess.run(command, cwd=place, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    again = [sys.executable, "-m", "photonic_acdc", *command(directory)]
+    done = subprocess.run(again, cwd=place, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return json.loads(done.stdout)
