@@ -79,11 +79,13 @@ class Series:
 
 SERIES = (
     Series("ACDC", "normal", "mini-batch"),
+    Series("AFDF", "normal", "mini-batch"),
     Series("ACDC", "identity", "mini-batch"),
     Series("ACDC", "identity", "mini-batch", permute=True),
     Series("AFDF", "identity", "mini-batch"),
     Series("AFDF", "random_phase", "mini-batch"),
     Series("ACDC", "normal", "Frobenius"),
+    Series("AFDF", "normal", "Frobenius"),
     Series("ACDC", "identity", "Frobenius"),
     Series("ACDC", "identity", "Frobenius", permute=True),
     Series("AFDF", "identity", "Frobenius"),
@@ -148,13 +150,25 @@ def build(series: Series, features: int, stages: int, generator: torch.Generator
     dtype = torch.float32 if series.objective == "mini-batch" else torch.float64
     if series.layer != "ACDC":
         start = "identity" if series.init == "identity" else "random_phase"
-        return AFDF(features, stages, init=start, sigma=SIGMA, generator=generator, dtype=dtype)
+        field = AFDF(features, stages, init=start, sigma=SIGMA, generator=generator, dtype=dtype)
+        if series.init == "normal":
+            _make_normal(field, generator)
+        return field
     layer = ACDC(features, stages, bias=False, sigma=SIGMA, permute=series.permute, generator=generator, dtype=dtype)
     if series.init == "normal":
         with torch.no_grad():
             for diagonal in (layer.a, layer.d):
                 diagonal.sub_(1)
     return layer
+
+
+@torch.no_grad()
+def _make_normal(layer: AFDF, generator: torch.Generator) -> None:
+    """Diagonals of complex normal numbers of variance σ²; their phases are uniform already."""
+    for magnitude in (layer.a_magnitude, layer.d_magnitude):
+        assert magnitude is not None
+        parts = torch.randn(2, *magnitude.shape, dtype=magnitude.dtype, generator=generator)
+        magnitude.copy_(SIGMA * parts.square().sum(0).div(2).sqrt())
 
 
 def _read(series: Series, field: Tensor) -> Tensor:
@@ -254,6 +268,7 @@ def measure(settings: Settings, kept: Kept) -> xr.Dataset:
 
 _COLOURS = {
     ("ACDC", "normal", False): "#000000",
+    ("AFDF", "normal", False): "#999999",
     ("ACDC", "identity", False): "#D55E00",
     ("ACDC", "identity", True): "#E69F00",
     ("AFDF", "identity", False): "#56B4E9",

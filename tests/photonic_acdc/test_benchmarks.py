@@ -239,6 +239,10 @@ def test_the_starts_are_what_their_names_say():
     assert (unitary @ unitary.mH - torch.eye(64)).abs().max() < 1e-12
     near = made(Series("AFDF", "identity", "Gram")).matrix().detach()
     assert (near @ near.mH - torch.eye(64)).abs().max() > 0.1
+    for diagonal in made(Series("AFDF", "normal", "Gram")).diagonals():
+        assert float(diagonal.detach().mean().abs()) < 0.01
+        assert float(diagonal.detach().abs().square().mean()) == pytest.approx(regression.SIGMA**2, rel=0.1)
+        assert float(diagonal.detach().real.std()) == pytest.approx(regression.SIGMA / 2**0.5, rel=0.1)
     assert made(Series("ACDC", "identity", "Gram", permute=True)).permutations is not None
 
 
