@@ -40,3 +40,8 @@ def read_noise(electrons: Tensor, sigma: Tensor, normal: Tensor) -> Tensor:
 def saturate(electrons: Tensor, full_well: Tensor) -> Tensor:
     """Electrons a well can hold: the hard limit ``min(n, full_well)``, gradient 0 above it."""
     return torch.minimum(electrons, full_well)
+
+
+def black_level(electrons: Tensor, level: Tensor) -> Tensor:
+    """Electrons over a pedestal: ``max(n + level, 0)``, for digits have no sign; gradient 0 below."""
+    return torch.clamp(electrons + level, min=0)

@@ -1,4 +1,4 @@
-"""What a phase look-up table leaves uncorrected."""
+"""How a panel's phase follows its drive: what a look-up table leaves, a bent response, a measured one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 
 import torch
 from torch import Tensor
+
+from simulators.errors import InputError
 
 #: Harmonics of the residual curve; liquid-crystal tables err smoothly.
 HARMONICS = 3
@@ -38,3 +40,41 @@ def lut_residual(phase: Tensor, coefficients: Tensor, stroke: Tensor | float) ->
         sine = coefficients[..., HARMONICS + k, None, None]
         shown = shown + scale * (cosine * torch.cos(angle) + sine * torch.sin(angle))
     return shown
+
+
+def gamma_response(phase: Tensor, stroke: Tensor | float, gamma: Tensor | float) -> Tensor:
+    r"""Phase reached where the response is bent: :math:`\phi' = S\,(\phi/S)^\gamma`.
+
+    Args:
+        phase: φ in [0, S], rad.
+        stroke: S, rad, of the panel or a pixel, broadcastable.
+        gamma: γ > 0, broadcastable; 1: as commanded.
+
+    Returns:
+        Rad, in [0, S]; the gradient at φ = 0 is that of φ = 1e-6 S.
+
+    Source: the usual two-parameter model of a liquid-crystal panel's response.
+    """
+    share = (phase / stroke).clamp(min=1e-6)  # the power's gradient has no bound at 0
+    return torch.where(phase > 1e-6 * stroke, stroke * share**gamma, phase)
+
+
+def measured_response(drive: Tensor, levels: Tensor, phases: Tensor) -> Tensor:
+    """Phase at ``drive`` from a measured table, linear between its points.
+
+    Args:
+        drive: any shape, within the table.
+        levels: drive levels of the table, ``[L]``, ascending.
+        phases: phases measured there, rad, ``[L]``, ascending.
+
+    Raises:
+        InputError: a table that is not ascending, or a drive beyond it.
+    """
+    if (levels.diff() <= 0).any() or (phases.diff() < 0).any():
+        raise InputError("measured response", value="not monotone", allowed="ascending levels and phases")
+    low, high = levels[0].item(), levels[-1].item()
+    if (drive.detach() < low).any() or (drive.detach() > high).any():
+        raise InputError("drive", value=f"beyond {low:g} to {high:g}", allowed="within the measured table")
+    after = torch.searchsorted(levels, drive.detach().contiguous()).clamp(1, len(levels) - 1)
+    share = (drive - levels[after - 1]) / (levels[after] - levels[after - 1])
+    return phases[after - 1] + share * (phases[after] - phases[after - 1])

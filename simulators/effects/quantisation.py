@@ -46,3 +46,27 @@ def quantise_phase(phase: Tensor, bits: int, stroke: Tensor | float) -> Tensor:
     # Above the last level, zero may be nearer, going round.
     beyond = torch.where(turn - phase < phase - last, torch.zeros_like(phase), last)
     return straight_through(phase, torch.where(phase > last, beyond, level * step))
+
+
+def quantise_to(phase: Tensor, levels: Tensor) -> Tensor:
+    """Nearest of any set of phase levels, measured on the circle, straight-through.
+
+    Args:
+        phase: rad, any shape; wrapped into [0, 2π).
+        levels: rad, ``[L]``, in any order.
+
+    Returns:
+        The shown level itself, gradient 1; the shape of ``phase``.
+
+    Source: the circular distance is that of phase-shifting displays with uneven levels, such as piston micro-mirrors.
+    """
+    turn = 2 * math.pi
+    phase = torch.remainder(phase, turn)
+    distance = torch.remainder(phase.detach()[..., None] - levels + math.pi, turn) - math.pi
+    return straight_through(phase, levels[distance.abs().argmin(-1)])
+
+
+def nearest_level(value: Tensor, levels: Tensor) -> Tensor:
+    """Nearest of any set of levels ``[L]`` on the line, straight-through; a binary panel has the levels 0 and 1."""
+    chosen = (value.detach()[..., None] - levels).abs().argmin(-1)
+    return straight_through(value, levels[chosen])
