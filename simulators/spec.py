@@ -113,9 +113,21 @@ Time = Annotated[float, _unit("s", "10 ms"), Field(gt=0)]  #: seconds, positive
 Frequency = Annotated[float, _unit("Hz", "60 Hz"), Field(gt=0)]  #: hertz, positive
 Rate = Annotated[float, _unit("1/s", "5 / s"), Field(ge=0)]  #: events a second, not negative
 Angle = Annotated[float, _unit("rad", "0.1 rad"), Field(ge=0)]  #: radians, not negative
+Speed = Annotated[float, _unit("m/s", "0.5 um / hour"), Field(ge=0)]  #: metres a second, not negative
+AngularSpeed = Annotated[float, _unit("rad/s", "3 urad / hour"), Field(ge=0)]  #: radians a second, not negative
 Power = Annotated[float, _unit("W", "1 mW"), Field(gt=0)]  #: watts, positive
+Current = Annotated[float, _unit("A", "2 nA"), Field(ge=0)]  #: amperes, not negative
+Resistance = Annotated[float, _unit("ohm", "1 Mohm"), Field(gt=0)]  #: ohms, positive
+Capacitance = Annotated[float, _unit("F", "10 pF"), Field(gt=0)]  #: farads, positive
+Temperature = Annotated[float, _unit("K", "293 K"), Field(gt=0)]  #: kelvins, positive
+Responsivity = Annotated[float, _unit("A/W", "0.45 A/W"), Field(gt=0)]  #: amperes a watt, positive
+VoltageNoise = Annotated[float, _unit("V/Hz**0.5", "5 nV/Hz**0.5"), Field(gt=0)]  #: volts a root hertz, positive
+PowerNoise = Annotated[float, _unit("1/Hz", "1e-15 / Hz"), Field(gt=0)]  #: relative power squared a hertz, positive
+Tilt = Annotated[float, _unit("rad", "50 urad")]  #: radians, either sign
+Curvature = Annotated[float, _unit("1/m", "0.2 / m")]  #: reciprocal metres, either sign
 Number = Annotated[float, _unit("", "0.5")]  #: dimensionless, finite
 Fraction = Annotated[float, _unit("", "0.95"), Field(ge=0, le=1)]  #: dimensionless, 0 to 1
+Signed = Annotated[float, _unit("m", "20 nm")]  #: metres, either sign
 NonNegative = Annotated[float, _unit("", "0.01"), Field(ge=0)]  #: dimensionless, not negative
 Pixels = tuple[Annotated[int, Field(ge=1, strict=True)], Annotated[int, Field(ge=1, strict=True)]]  #: (y, x)
 Positive = Annotated[float, _unit("", "200"), Field(gt=0)]  #: dimensionless, positive
@@ -320,6 +332,8 @@ def _wording(problem: Any) -> tuple[str, str | None, str | None, str | None]:
         return "missing; it must be given", None, None, None
     if kind in _PHRASES:
         return "", repr(problem["input"]), _PHRASES[kind].format(**context), None
+    if kind == "union_tag_invalid":
+        return "kind", repr(context["tag"]), context["expected_tags"], None
     if kind == "unit":
         return "", context["why"], context["allowed"], None
     if kind == "value_error" and isinstance(context.get("error"), InputError):

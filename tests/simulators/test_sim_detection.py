@@ -107,8 +107,9 @@ def test_moments_are_averaged_as_intensities():
 
 
 def test_a_readout_is_of_a_known_kind():
-    with pytest.raises(sim.InputError, match="readout: got 'homodyne'; allowed: 'intensity' or 'coherent'"):
-        sim.Readout(bench(), 1, "homodyne")
+    allowed = "allowed: 'intensity', 'coherent', 'homodyne' or 'off_axis'"
+    with pytest.raises(sim.InputError, match=f"readout: got 'heterodyne'; {allowed}"):
+        sim.Readout(bench(), 1, "heterodyne")
 
 
 # --- four steps ------------------------------------------------------------------------------------------------------

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from simulators.devices.camera import Camera
+from simulators.devices.free_space import FreeSpace
 from simulators.devices.laser import Laser
 from simulators.devices.lens import Lens
 from simulators.devices.modulator import AmplitudeModulator, PhaseModulator
+from simulators.devices.photodiode import Photodiode
+from simulators.devices.reference_arm import ReferenceArm
 from simulators.errors import InputError, nearest
 from simulators.spec import DeviceSpec, read_toml
 
@@ -22,7 +25,10 @@ KINDS: dict[str, type[DeviceSpec]] = {
     "phase_modulator": PhaseModulator,
     "amplitude_modulator": AmplitudeModulator,
     "lens": Lens,
+    "free_space": FreeSpace,
     "camera": Camera,
+    "photodiode": Photodiode,
+    "reference_arm": ReferenceArm,
 }
 
 
