@@ -33,14 +33,21 @@ _WHERE = {
     "Laser": "devices",
     "Lens": "devices",
     "PhaseModulator": "devices",
+    "Photodiode": "devices",
     "Pixel": "pixel",
-    "Placed": "bench",
+    "Misalignment": "devices",
+    "FreeSpace": "devices",
+    "Placed": "placed",
     "Readout": "detection",
     "Realisations": "random",
+    "ReferenceArm": "devices",
+    "SamplingWarning": "errors",
     "SaturationWarning": "errors",
     "Shots": "random",
     "Simulator": "simulator",
     "State": "random",
+    "VignettingWarning": "errors",
+    "Wave": "wave",
     "catalogue": "devices",
     "load_device": "devices",
     "reference_bench": "reference",
@@ -52,19 +59,26 @@ __all__ = [
     "Camera",
     "Command",
     "EffectRef",
+    "FreeSpace",
     "Ideal",
     "InputError",
     "Laser",
     "Lens",
+    "Misalignment",
     "PhaseModulator",
+    "Photodiode",
     "Pixel",
     "Placed",
     "Readout",
     "Realisations",
+    "ReferenceArm",
+    "SamplingWarning",
     "SaturationWarning",
     "Shots",
     "Simulator",
     "State",
+    "VignettingWarning",
+    "Wave",
     "catalogue",
     "effects",
     "load_device",
@@ -73,24 +87,30 @@ __all__ = [
 
 if TYPE_CHECKING:
     from simulators import effects
-    from simulators.bench import Bench, Placed
+    from simulators.bench import Bench
     from simulators.detection import Readout
     from simulators.devices import (
         AmplitudeModulator,
         Camera,
         EffectRef,
+        FreeSpace,
         Laser,
         Lens,
+        Misalignment,
         PhaseModulator,
+        Photodiode,
+        ReferenceArm,
         catalogue,
         load_device,
     )
-    from simulators.errors import InputError, SaturationWarning
+    from simulators.errors import InputError, SamplingWarning, SaturationWarning, VignettingWarning
     from simulators.ideal import Ideal
     from simulators.pixel import Pixel
+    from simulators.placed import Placed
     from simulators.random import Realisations, Shots, State
     from simulators.reference import reference_bench
     from simulators.simulator import Command, Simulator
+    from simulators.wave import Wave
 
 
 def __getattr__(name: str):

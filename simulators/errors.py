@@ -39,6 +39,14 @@ class SaturationWarning(UserWarning):
     """A device is driven beyond its range: the result is what the device does, but hardly what is meant."""
 
 
+class VignettingWarning(UserWarning):
+    """An aperture cuts the light: what falls beside it is lost, and what is left is blurred."""
+
+
+class SamplingWarning(UserWarning):
+    """A field is sampled too coarsely for what it carries: the result is degraded; the message gives the safe limit."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """``"did you mean a, b?"`` or the list of what is known, for an error message."""
     known = sorted(known)

@@ -4,22 +4,20 @@ A lens of focal length f takes a field over x to :math:`\frac{1}{i\lambda f}\int
 Measured in pixels (x = n p₁, u = k p₂) only :math:`M = \lambda f/(p_1 p_2)` is left: :math:`e^{-2\pi i n k/M}/\sqrt M`
 an axis. Index n sits at n - (N-1)/2, so two transforms in a row are exactly an index flip.
 
-Two bases: the N samples themselves (:func:`centred_dft`, M = N, unitary), and q orthonormal Legendre polynomials over
-each pixel (:func:`lens_matrix`), in which a piecewise-constant mask is diagonal and a lens is the compression of a
-unitary operator, hence passive by construction.
+On the N samples themselves it is the DFT (:func:`centred_dft`, M = N, unitary). Between planes written down in any
+:class:`~simulators.bases.Basis` it is :func:`path_matrix`, with distances that need not be the focal length and planes
+that need not be centred.
 """
 
 from __future__ import annotations
 
-import functools
 import math
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-#: Gauss-Legendre points a pixel; the integrands turn by less than half a cycle over it, so 16 give full precision.
-NODES = 16
+from simulators.bases import Basis, legendre, pixel_modes
 
 
 def centres(count: int, *, dtype: torch.dtype = torch.float64, device=None) -> Tensor:
@@ -37,16 +35,99 @@ def centred_dft(count: int, *, dtype: torch.dtype = torch.complex128, device=Non
     return (torch.complex(phase.cos(), phase.sin()) / math.sqrt(count)).to(dtype)
 
 
-@functools.cache
-def _pixel_basis(order: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Gauss-Legendre points and weights on [-1/2, 1/2], and the orthonormal modes there ``[order, nodes]``."""
-    points, weights = np.polynomial.legendre.leggauss(max(NODES, order + 8))
-    modes = [math.sqrt(2 * a + 1) * np.polynomial.legendre.Legendre.basis(a)(points) for a in range(order)]
-    return torch.from_numpy(points / 2), torch.from_numpy(weights / 2), torch.from_numpy(np.stack(modes))
+@dataclass(frozen=True)
+class Path:
+    r"""From one plane to the next along one axis: a system of lenses and free space, in pixels of the two planes.
+
+    .. math:: K(u, x) = \tfrac{1}{\sqrt M}\,e^{i\pi(\alpha X^2 - 2 X U/M + \beta U^2)},
+        \quad X = x + c_{in},\; U = u + c_{out}
+
+    with U - t in place of U in the product XU (Collins, J. Opt. Soc. Am. 60, 1168 (1970), without its constant phase).
+    Every figure has the same shape ``[...]``.
+
+    Attributes:
+        scale: M = λB/(p_in p_out).
+        bend_in: α = A p_in²/(λB); None: 0, as over two focal lengths.
+        bend_out: β = D p_out²/(λB); None: 0.
+        offset_in: c_in, of the plane in front from the optical axis, in its pixels; None: 0.
+        offset_out: c_out; None: 0.
+        tilt: t, where a beam tilted in front lands; None: 0.
+        drawn: curvature c that the mask in front draws against that of free space on both of its sides, and native
+            pixels a pixel: what the steps leave is :math:`e^{i\pi c(x^2 - x_{nat}^2)}`; None: there is none.
+        squeeze: s of a lens that images u = f tan θ: the transform is taken at :math:`U/\sqrt{1 + s U^2}`,
+            s = (p_out/f)²; None: f sin θ, no distortion.
+    """
+
+    scale: Tensor
+    bend_in: Tensor | None = None
+    bend_out: Tensor | None = None
+    offset_in: Tensor | None = None
+    offset_out: Tensor | None = None
+    tilt: Tensor | None = None
+    squeeze: Tensor | None = None
+    drawn: tuple[float, int] | None = None
+
+
+def path_matrix(front: Basis, back: Basis, path: Path) -> Tensor:
+    """The operator of ``path`` along one axis, from the functions of one basis to those of the other.
+
+    Returns:
+        Complex128 ``[..., back.size, front.size]``. Between :func:`~simulators.bases.pixel_modes` no singular value
+        exceeds 1: it is the compression of a unitary operator.
+    """
+    device = path.scale.device
+    scale = path.scale.double()
+    shape = scale.shape
+    wave = (-2 * math.pi / scale)[..., None, None]  # rad per (pixel in · pixel out)
+    u = back.positions.to(device).expand(*shape, -1)
+    values = back.functions.to(device)
+    if path.offset_out is not None:
+        u = u + path.offset_out.double()[..., None]
+    jacobian = None
+    bent = u
+    if path.squeeze is not None:
+        stretch = torch.rsqrt(1 + path.squeeze.double()[..., None] * u**2)
+        bent, jacobian = u * stretch, stretch**1.5
+    if path.tilt is not None:
+        bent = bent - path.tilt.double()[..., None]
+    inner, weights = front.nodes.to(device), front.functions.to(device)
+    n = front.centres.to(device).expand(*shape, -1)
+    if path.offset_in is not None:
+        n = n + path.offset_in.double()[..., None]
+    # x = n + x': the phase splits into a part of the cell's centre and a part inside it.
+    across = _phasor(wave * bent[..., :, None] * n[..., None, :])  # [..., u, n]
+    inside = _phasor(wave * bent[..., :, None] * inner)  # [..., u, node]
+    if path.bend_in is None and path.drawn is None:
+        inside = inside @ weights.to(inside.dtype).T  # [..., u, b]
+        field = across[..., :, None] * inside[..., None, :]  # [..., u, n, b]
+    else:
+        bend = torch.zeros(front.cells, len(inner), dtype=torch.float64, device=device)
+        if path.drawn is not None:
+            place = front.positions.to(device)
+            left = place**2 - stepped(place, front.cells, path.drawn[1]) ** 2
+            bend = bend + math.pi * path.drawn[0] * left.reshape(bend.shape)
+        if path.bend_in is not None:
+            bend = bend + math.pi * path.bend_in.double()[..., None, None] * (n[..., :, None] + inner) ** 2
+        curved = _phasor(bend).mT[..., None] * weights.T[:, None, :]  # [..., node, n, b]
+        field = across[..., None] * (inside @ curved.flatten(-2)).unflatten(-1, (front.cells, front.order))
+    field = field.reshape(*shape, back.cells, len(back.nodes), front.size)
+    if path.bend_out is not None:
+        curved = _phasor(math.pi * path.bend_out.double()[..., None] * u**2)
+        field = field * curved.reshape(*shape, back.cells, -1, 1)
+    if jacobian is not None:
+        field = field * jacobian.reshape(*shape, back.cells, -1, 1)
+    out = values.to(field.dtype) @ field  # [..., k, a, n·b]
+    return out.reshape(*shape, back.size, front.size) * torch.rsqrt(scale)[..., None, None]
+
+
+def stepped(place: Tensor, pixels: int, native: int) -> Tensor:
+    """Centre of the native pixel in which each ``place`` (pixels, centred) lies, in pixels."""
+    edge = pixels / 2
+    return (torch.floor((place + edge) * native) + 0.5) / native - edge
 
 
 def lens_matrix(n_in: int, n_out: int, scale: Tensor, *, order_in: int, order_out: int) -> Tensor:
-    r"""A lens along one axis, between Legendre pixel modes.
+    r"""A lens along one axis, over two focal lengths, between Legendre pixel modes.
 
     .. math:: L_{(k,a),(n,b)} = \frac{1}{\sqrt M}\iint P_a(u)\,P_b(x)\,e^{-2\pi i x u/M}\,du\,dx
 
@@ -64,20 +145,7 @@ def lens_matrix(n_in: int, n_out: int, scale: Tensor, *, order_in: int, order_ou
 
     Source: the angular-spectrum kernel of Goodman, *Introduction to Fourier Optics*, 5.2, in the basis stated.
     """
-    device = scale.device
-    points, weights, modes = (t.to(device) for t in _pixel_basis(max(order_in, order_out)))
-    wave = (-2 * math.pi / scale.double())[..., None, None]  # rad per (pixel in · pixel out)
-    u = (centres(n_out, device=device)[:, None] + points).reshape(-1)  # [k·node]
-    # x = n + x': the phase splits into a part of the pixel's centre and a part inside it.
-    across = _phasor(wave * torch.outer(u, centres(n_in, device=device)))  # [..., k·node, n]
-    inside = (
-        _phasor(wave * torch.outer(u, points)) @ (modes[:order_in] * weights).to(torch.complex128).T
-    )  # [..., k·node, b]
-    field = across[..., :, None] * inside[..., None, :]  # [..., k·node, n, b]
-    field = field.reshape(*scale.shape, n_out, len(points), n_in * order_in)
-    out = (modes[:order_out] * weights).to(torch.complex128) @ field  # [..., k, a, n·b]
-    out = out.reshape(*scale.shape, n_out * order_out, n_in * order_in)
-    return out * torch.rsqrt(scale.double())[..., None, None]
+    return path_matrix(pixel_modes(n_in, order_in), pixel_modes(n_out, order_out), Path(scale))
 
 
 def two_lens_taps(modes: int, pixels: int, scale: float, *, window: float = 1.0) -> Tensor:
@@ -98,12 +166,12 @@ def two_lens_taps(modes: int, pixels: int, scale: float, *, window: float = 1.0)
     Returns:
         Complex128 ``[2N-1, P]``. With P ≥ M ≥ 2N-1 it has full row rank, so that any taps can be had.
     """
-    points, weights, _ = _pixel_basis(1)
-    u = (centres(pixels)[:, None] + points).reshape(-1)
+    boxes = pixel_modes(pixels, 1)
+    u = boxes.positions
     envelope = torch.sinc(u / scale) * torch.sinc(window * u / scale)
     lag = torch.arange(-(modes - 1), modes, dtype=torch.float64)
     kernel = _phasor(torch.outer(lag, u) * (-2 * math.pi / scale)) * envelope
-    return (kernel.reshape(len(lag), pixels, -1) @ weights.to(torch.complex128)) / scale
+    return (kernel.reshape(len(lag), pixels, -1) @ boxes.functions[0].to(torch.complex128)) / scale
 
 
 def window_gram(order: int, window: float) -> Tensor:
@@ -111,11 +179,9 @@ def window_gram(order: int, window: float) -> Tensor:
 
     Intensity within the window is c* G c; the whole pixel gives the identity.
     """
-    points, weights, _ = _pixel_basis(order)
-    x = points.numpy() * window * 2  # Legendre argument, -window … window
-    modes = np.stack([math.sqrt(2 * a + 1) * np.polynomial.legendre.Legendre.basis(a)(x) for a in range(order)])
-    modes = torch.from_numpy(modes)
-    return (modes * (weights * window)) @ modes.T
+    box = pixel_modes(1, order)
+    modes = torch.from_numpy(legendre(order, (box.nodes * window).numpy()))
+    return (modes * (box.functions[0] * window)) @ modes.T
 
 
 def window_mean(order: int, window: float) -> Tensor:

@@ -9,8 +9,9 @@ from torch import Tensor
 from simulators.bench import Bench
 from simulators.effects import flicker_nodes
 from simulators.fourier import along_axes, centred_dft
+from simulators.illumination import unit_light
 from simulators.random import Shots, State
-from simulators.simulator import Command, Probe, check_commands, dense_matrix, unit_light
+from simulators.simulator import Command, Probe, check_commands, dense_matrix
 
 
 class Ideal:
@@ -21,6 +22,7 @@ class Ideal:
     """
 
     order = 1
+    varies = False
 
     def __init__(self, bench: Bench, stages: int):
         self.bench, self.stages = bench, stages
@@ -40,6 +42,7 @@ class Ideal:
         state: State,
         *,
         moments: Tensor | None = None,
+        shots: Shots | None = None,
         probe: Probe | None = None,
     ) -> Tensor:
         """The field at the detector, ``[R, B, y, x]``."""

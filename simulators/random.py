@@ -48,7 +48,7 @@ def check_seed(seed: object) -> int:
 class Drawable(Protocol):
     """What :class:`Realisations` needs of a bench."""
 
-    def draw(self, stages: int, normal, *, prefix: str = "") -> State:
+    def draw(self, stages: int, normal, *, prefix: str = "", time: float = 0.0) -> State:
         """The state of a bench whose static errors are ``normal(address, effect, shape)``."""
         ...
 
@@ -60,15 +60,19 @@ class Realisations:
     Attributes:
         seed: any integer ≥ 0.
         index: which realisations, by absolute number.
+        time: seconds since the bench was calibrated, for what drifts.
     """
 
     seed: int
     index: tuple[int, ...]
+    time: float = 0.0
 
     def __post_init__(self):
         check_seed(self.seed)
         if not self.index or min(self.index) < 0:
             raise InputError("realisations", value=self.index, allowed="at least one number, each ≥ 0")
+        if not 0 <= self.time < float("inf"):
+            raise InputError("realisations: time", value=self.time, allowed="seconds ≥ 0")
 
     def normal(self, address: str, effect: str, shape: tuple[int, ...]) -> Tensor:
         """Standard normal values ``[R, 1, *shape]``, float64."""
@@ -77,7 +81,7 @@ class Realisations:
 
     def draw(self, bench: Drawable, stages: int, *, prefix: str = "") -> State:
         """The state ``{address: [R, 1, *shape]}`` of ``bench`` in every realisation of :attr:`index`."""
-        return bench.draw(stages, self.normal, prefix=prefix)
+        return bench.draw(stages, self.normal, prefix=prefix, time=self.time)
 
 
 @dataclass(frozen=True)

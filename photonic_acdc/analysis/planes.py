@@ -42,10 +42,12 @@ def field_planes(model: nn.Module, x: Tensor, *, samples: int = 6) -> xr.Dataset
     order = cascade.simulator.order
     variables = {}
     for address, field in cascade.fields(x[None]).items():
+        if ".lens[" in address:  # in front of a mask the field has the same power as behind, which is shown
+            continue
         pitch = _pitch(cascade.bench, address)
         modes = field[0, 0]
-        # The input, and what the first mask makes of it, are constant over a pixel.
-        q = 1 if address in ("input", "stage[0].mask[0]") else order
+        # The input, and what an even first mask makes of it, are constant over a pixel.
+        q = modes.shape[-1] // _pixels(cascade.bench, address)
         fine = _sampled(modes.to(torch.complex128), q, samples) / pitch
         name = address.replace(".", "_").replace("[", "").replace("]", "")
         coords = {}
@@ -63,6 +65,10 @@ def field_planes(model: nn.Module, x: Tensor, *, samples: int = 6) -> xr.Dataset
 
 def _pitch(bench: Bench, address: str) -> float:
     return bench.stage[2].pitch if address.endswith("mask[1]") else bench.stage[0].pitch
+
+
+def _pixels(bench: Bench, address: str) -> int:
+    return (bench.fourier_pixels if address.endswith("mask[1]") else bench.modes)[1]
 
 
 def _sampled(modes: Tensor, order: int, samples: int) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from photonic_acdc.layers.check import positive
 from simulators.bench import Bench, Placed
-from simulators.devices import Lens
+from simulators.devices import FreeSpace, Lens, Photodiode
 from simulators.errors import InputError
 from simulators.spec import DeviceSpec
 
@@ -100,7 +100,7 @@ def design(bench: Bench, *, modes: tuple[int, int] | None = None, stages: int = 
         stations.append(Station(label, device.kind_name, z, width, aperture))
 
     def panel(label: str, place: Placed, width: float) -> None:
-        assert not isinstance(place.device, Lens)
+        assert not isinstance(place.device, Lens | FreeSpace)
         put(label, place.device, width, min(place.device.resolution) * place.device.pixel_pitch / 2)
 
     def relay(place: Placed, width: float) -> None:
@@ -121,17 +121,22 @@ def design(bench: Bench, *, modes: tuple[int, int] | None = None, stages: int = 
     for s in range(stages):
         for i in (0, 1):
             place, lens = bench.stage[2 * i], bench.stage[2 * i + 1].device
-            assert isinstance(lens, Lens)
+            assert isinstance(lens, Lens | FreeSpace)
             width = wide if i else narrow
             panel(f"mask {'AD'[i]}{s + 1}", place, width)
             relay(place, width)
+            if isinstance(lens, FreeSpace):
+                dimensions.append((z, z + lens.distance, f"z = {lens.distance * 1e3:.0f} mm"))
+                z += lens.distance
+                continue
             start, f = z, lens.focal_length
             z += f
             put(f"lens {2 * s + i + 1}", lens, narrow + wide, lens.diameter / 2)
             z += f
             dimensions.append((start, z, f"2f = {2 * f * 1e3:.0f} mm"))
     camera = bench.detector
-    put("camera", camera, narrow, min(camera.resolution) * camera.pixel_pitch / 2)
+    sensor = narrow if isinstance(camera, Photodiode) else min(camera.resolution) * camera.pixel_pitch / 2
+    put(camera.kind_name, camera, narrow, sensor)
     return Layout(bench, stages, tuple(stations), tuple(dimensions), _devices(bench, stages))
 
 

@@ -35,7 +35,7 @@ class OpticalCascade(nn.Module):
         bench: the bench, with all its effects.
         masks: the trainable side, of K stages.
         build: makes a simulator of (bench, stages).
-        readout: ``"intensity"`` or ``"coherent"``.
+        readout: a kind of :class:`~simulators.Readout`; all but ``"intensity"`` read the complex field.
         x_max: |x| that the input device writes as fully open.
         address: prefix of this cascade's zones; cascades of different addresses have different static errors.
         in_features, out_features: modes that are written and read, the first ones; None: all N.
@@ -186,17 +186,17 @@ class OpticalCascade(nn.Module):
         simulator, state, shots, values = self._prepare(x)
         readout = self._readouts[self.noise.static != "none"]
         field = simulator.illuminate(values, state, shots=shots, moments=simulator.moments)
-        fields = self._propagate(simulator, self.commands(), field, state)
+        fields = self._propagate(simulator, self.commands(), field, state, shots)
         if self.meter is not None:
             self._book(field, fields, values)
         if self.noise.dynamic != "drawn":
             fields = fields.mean(0, keepdim=True)
         return readout.frames(fields, state, shots), readout
 
-    def _propagate(self, simulator: Simulator, commands, field: Tensor, state: State) -> Tensor:
+    def _propagate(self, simulator: Simulator, commands, field: Tensor, state: State, shots: Shots | None) -> Tensor:
         """``[Q, R, B, …]``; where more rows than modes share one operator, through its matrix: a cascade is linear."""
-        if field.shape[-3] <= self.features:
-            return simulator(commands, field, state, moments=simulator.moments)
+        if field.shape[-3] <= self.features or (shots is not None and simulator.varies):
+            return simulator(commands, field, state, moments=simulator.moments, shots=shots)
         matrix = simulator.matrix(commands, state, moments=simulator.moments)
         side = simulator.order
         out = field.flatten(-2) @ matrix.mT

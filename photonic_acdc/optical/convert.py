@@ -42,7 +42,7 @@ def to_optical(
         simulator: ``sim.Pixel`` or ``sim.Ideal``.
         mapping: ``"native"``: the bench's physical masks, initialised anew, are the parameters. ``"exact"``: the
             layer's own masks, mapped: exact for one stage read coherently, a start for more.
-        readout: ``"intensity"`` or ``"coherent"``. None: a layer directly followed by :class:`Intensity` in an
+        readout: a kind of :class:`~simulators.Readout`. None: a layer directly followed by :class:`Intensity` in an
             ``nn.Sequential`` is read by the bare camera, which takes the place of that module; others coherently.
         x_max: |x| written as fully open; see :func:`set_input_range`.
         share: use the model's own parameters (exact mapping) instead of copies.

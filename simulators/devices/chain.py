@@ -20,13 +20,13 @@ class Parameter:
 
     Attributes:
         name: last part of its address.
-        nominal: SI value without error.
-        spread: standard deviation over realisations, in the same unit; 0 for a figure that is not drawn.
+        nominal: SI value without error; several values for a figure with an axis.
+        spread: standard deviation over realisations, in the same unit, of a drift a second; 0: it is not drawn.
         shape: ``"pixels"`` for one value a pixel, or a fixed shape.
     """
 
     name: str
-    nominal: float
+    nominal: float | tuple[float, ...]
     spread: float = 0.0
     shape: tuple[int, ...] | Literal["pixels"] = ()
 
@@ -71,6 +71,7 @@ class Element:
         panel: address of the panel it is a zone of, where it shares one.
         links: in the order they act.
         base: figures that are no error (laser power, exposure, lens scale).
+        pitch: of its macro-pixels, m; of a device with pixels.
     """
 
     address: str
@@ -79,6 +80,7 @@ class Element:
     links: tuple[Link, ...]
     base: tuple[Parameter, ...] = ()
     panel: str | None = None
+    pitch: float | None = None
 
     def has(self, link: str) -> bool:
         """Whether this effect is on here."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Literal
 
 from simulators.devices.chain import Link, Parameter
-from simulators.spec import DeviceSpec, Length, NonNegative, Power
+from simulators.spec import Angle, DeviceSpec, Length, NonNegative, Power
 
 PLANCK = 6.62607015e-34  #: J s, exact (SI)
 LIGHT_SPEED = 299792458.0  #: m/s, exact (SI)
 
 
 class Laser(DeviceSpec):
-    """A continuous-wave laser with a neutral-density filter, spread evenly over the modes.
+    """A continuous-wave laser with a neutral-density filter.
 
-    Not modelled: the beam's profile, polarisation, linewidth.
+    Without ``beam_radius`` its light is spread evenly over the modes, and all of it lands there. With it the beam is
+    Gaussian, centred on the modes: they get what falls on them, each its own mean amplitude.
+
+    Not modelled: polarisation; the beam's shape within one mode.
     """
 
     kind: Literal["laser"] = "laser"
@@ -22,6 +25,9 @@ class Laser(DeviceSpec):
     power: Power  #: W, emitted
     optical_density: NonNegative = 0.0  #: of the neutral-density filter: power passes as 10^-OD
     intensity_noise: NonNegative | None = None  #: relative rms of the power from one exposure to the next; None: off
+    wavelength_error: NonNegative | None = None  #: relative standard deviation of the wavelength as built; None: exact
+    beam_radius: Length | None = None  #: m, 1/e² of the intensity, in the first plane; None: even light
+    pointing: Angle | None = None  #: rad, standard deviation of the beam's direction, an axis; None: exact
 
     def base(self) -> tuple[Parameter, ...]:
         """Figures that are no error."""
@@ -29,9 +35,17 @@ class Laser(DeviceSpec):
 
     def links(self) -> tuple[Link, ...]:
         """Effects in the order they act."""
-        if self.intensity_noise is None:
-            return ()
-        return (Link("intensity_noise", "dynamic", (Parameter("intensity_noise", self.intensity_noise),)),)
+        links = []
+        if self.wavelength_error is not None:
+            # Relative to the nominal one, as the scale of a lens is.
+            links.append(Link("wavelength_error", "mismatch", (Parameter("wavelength", 1.0, self.wavelength_error),)))
+        if self.beam_radius is not None:
+            links.append(Link("profile", "deterministic", (Parameter("beam_radius", self.beam_radius),)))
+        if self.pointing is not None:
+            links.append(Link("pointing", "mismatch", (Parameter("pointing", 0.0, self.pointing, (2,)),)))
+        if self.intensity_noise is not None:
+            links.append(Link("intensity_noise", "dynamic", (Parameter("intensity_noise", self.intensity_noise),)))
+        return tuple(links)
 
     def photons_per_joule(self) -> float:
         """1/(hν) in photons a joule."""

@@ -1,22 +1,37 @@
-"""Spatial light modulators: the data sheet of a phase panel and of an amplitude panel, and what each does to light.
+"""Spatial light modulators: the data sheet of a phase panel and of an amplitude panel.
 
-Time dependence exp(-iωt): extra optical path is *positive* phase.
+What they do to light is in :mod:`simulators.devices.show`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-import torch
-from pydantic import Field
-from torch import Tensor
+from pydantic import Field, model_validator
 
-from simulators import effects
-from simulators.devices.chain import Element, Link, Parameter, pixelwise
+from simulators.devices.chain import Link, Parameter
 from simulators.effects.lut import HARMONICS
-from simulators.random import State
-from simulators.spec import Angle, DeviceSpec, Fraction, Frequency, Length, NonNegative, Pixels, Positive, Power, Time
+from simulators.errors import InputError
+from simulators.spec import (
+    Angle,
+    DeviceSpec,
+    Fraction,
+    Frequency,
+    Length,
+    NonNegative,
+    Number,
+    Pixels,
+    Positive,
+    Power,
+    Time,
+)
+
+#: Noll numbers of a panel's bow: focus and astigmatism, coma, spherical.
+FLATNESS_TERMS = (4, 5, 6, 7, 8, 11)
+
+FillModel = Literal["throughput", "aperture", "dead_space"]
+KernelName = Literal["gaussian", "exponential", "super_gaussian"]
 
 
 class Modulator(DeviceSpec):
@@ -24,41 +39,109 @@ class Modulator(DeviceSpec):
 
     resolution: Pixels  #: (rows, columns)
     pixel_pitch: Length  #: m, centre to centre
-    fill_factor: Fraction | None = None  #: areal; booked in ``reflectance``, not modelled by itself yet
+    fill_factor: Fraction | None = None  #: areal; acts by ``fill_model``
+    fill_model: FillModel | None = None  #: how the gaps act; None: they are booked in ``reflectance``
     bits: int | None = Field(default=None, ge=1, le=16, strict=True)  #: grey levels are 2^bits; None: continuous
     reflectance: Fraction | None = None  #: of power, into the zeroth order; None: lossless
     frame_rate: Frequency | None = None  #: Hz
     settle_time: Time | None = None  #: s, 10-90 %
+    settle_wait: Time | None = None  #: s, between the new frame and its exposure; None: it has settled
     electrical_power: Power | None = None  #: W, panel and driver
+
+    @model_validator(mode="after")
+    def _figures_belong_together(self) -> Self:
+        if self.fill_model is not None and self.fill_factor is None:
+            raise InputError("fill_model", value=repr(self.fill_model), allowed="with a fill_factor")
+        if self.settle_wait is not None and self.settle_time is None:
+            raise InputError("settle_wait", value=f"{self.settle_wait:g} s", allowed="with a settle_time")
+        return self
+
+    def _settling(self) -> tuple[Link, ...]:
+        if self.settle_time is None or self.settle_wait is None:
+            return ()
+        # 10-90 % of an exponential take τ ln 9.
+        residual = math.exp(-self.settle_wait * math.log(9) / self.settle_time)
+        return (Link("settling", "history", (Parameter("settling", residual),)),)
+
+    def _reflectance(self) -> tuple[Link, ...]:
+        if self.reflectance is None:
+            return ()
+        return (Link("loss", "deterministic", (Parameter("transmission", self.reflectance),)),)
 
 
 class PhaseModulator(Modulator):
-    """A phase-only panel. Not modelled yet: fringing between pixels, flatness, temporal response."""
+    """A phase-only panel."""
 
     kind: Literal["phase_modulator"] = "phase_modulator"
     stroke: Angle  #: rad, phase range of the 2^bits levels at the wavelength of use
+    levels: tuple[Fraction, ...] | None = None  #: shares of the stroke that can be shown, where they are not even
+    stroke_error: NonNegative | None = None  #: relative standard deviation of the stroke, one a panel
+    gamma_error: NonNegative | None = None  #: standard deviation of γ in S (φ/S)^γ about 1, one a panel
     lut_residual: Angle | None = None  #: rad rms, what the look-up table leaves, one curve a panel
     flicker_depth: NonNegative | None = None  #: m of φ₀(1 + m cos θ), common to the panel
+    phase_noise: Angle | None = None  #: rad rms, independent a macro-pixel and frame
+    crosstalk_fwhm: Length | None = None  #: m, full width at half maximum of the fringing field
+    crosstalk_kernel: KernelName = "gaussian"  #: shape of the fringing field
     phase_error: Angle | None = None  #: rad rms, static, independent a macro-pixel
+    correlation_length: Length | None = None  #: m, of the static error (Gaussian); None: none
+    flatness: Angle | None = None  #: rad rms over a zone, static low-order bow
+    amplitude_coupling: Fraction | None = None  #: c of |t| = 1 - c (1 - cos φ)/2
+    dead_reflection: Number = 0.0  #: field reflected by the gaps between pixels, -1 to 1, for ``"dead_space"``
     zero_order_leak: Fraction | None = None  #: field amplitude of the unmodulated share
+
+    @model_validator(mode="after")
+    def _levels_and_gaps(self) -> Self:
+        if self.levels is not None:
+            if self.bits is not None:
+                raise InputError("levels", value=f"{len(self.levels)} levels and bits", allowed="one of the two")
+            if len(set(self.levels)) < 2:
+                raise InputError("levels", value=self.levels, allowed="two different ones or more")
+        if abs(self.dead_reflection) > 1:
+            raise InputError("dead_reflection", value=self.dead_reflection, allowed="-1 to 1")
+        return self
 
     def links(self) -> tuple[Link, ...]:
         """Effects in the order they act."""
         links = []
-        if self.bits is not None:
+        if self.bits is not None or self.levels is not None:
             links.append(Link("quantisation", "deterministic", (Parameter("stroke", self.stroke),)))
+        if self.stroke_error is not None:
+            stroke = Parameter("stroke_error", 0.0, self.stroke_error)
+            links.append(Link("stroke_error", "mismatch", (stroke,), shared=True))
+        if self.gamma_error is not None:
+            gamma = Parameter("gamma", 1.0, self.gamma_error)
+            links.append(Link("gamma_error", "mismatch", (gamma,), shared=True))
         if self.lut_residual is not None:
             coefficients = Parameter("lut_residual", 0.0, self.lut_residual, (2 * HARMONICS,))
             links.append(Link("lut_residual", "mismatch", (coefficients,), shared=True))
+        links += self._settling()
         if self.flicker_depth is not None:
             links.append(Link("flicker", "dynamic", (Parameter("flicker", self.flicker_depth),), shared=True))
+        if self.crosstalk_fwhm is not None:
+            links.append(Link("crosstalk", "process", (Parameter("crosstalk", self.crosstalk_fwhm),), shared=True))
+        if self.phase_noise is not None:
+            links.append(Link("phase_noise", "dynamic", (Parameter("phase_noise", self.phase_noise),)))
         if self.phase_error is not None:
             links.append(Link("phase_error", "mismatch", (Parameter("phase_error", 0.0, self.phase_error, "pixels"),)))
+        if self.flatness is not None:
+            spread = self.flatness / len(FLATNESS_TERMS) ** 0.5
+            bow = Parameter("flatness", 0.0, spread, (len(FLATNESS_TERMS),))
+            links.append(Link("flatness", "mismatch", (bow,)))
+        if self.amplitude_coupling is not None:
+            coupling = Parameter("amplitude_coupling", self.amplitude_coupling)
+            links.append(Link("amplitude_coupling", "process", (coupling,), shared=True))
+        links += self._fill()
         if self.zero_order_leak is not None:
             links.append(
                 Link("zero_order_leak", "deterministic", (Parameter("zero_order_leak", self.zero_order_leak),))
             )
-        return (*links, *_reflectance(self))
+        return (*links, *self._reflectance())
+
+    def _fill(self) -> tuple[Link, ...]:
+        if self.fill_model is None:
+            return ()
+        assert self.fill_factor is not None
+        return (Link("fill", "deterministic", (Parameter("fill", self.fill_factor),)),)
 
 
 class AmplitudeModulator(Modulator):
@@ -70,84 +153,22 @@ class AmplitudeModulator(Modulator):
         None  #: bright over dark, of power; None: perfectly dark
     )
 
+    @model_validator(mode="after")
+    def _gaps_only_dim(self) -> Self:
+        if self.fill_model not in (None, "throughput"):
+            raise InputError("fill_model", value=repr(self.fill_model), allowed="'throughput' for an amplitude panel")
+        return self
+
     def links(self) -> tuple[Link, ...]:
         """Effects in the order they act."""
         links = []
         if self.bits is not None:
             links.append(Link("quantisation", "deterministic"))
+        links += self._settling()
         if self.extinction_ratio is not None:
             floor = Parameter("extinction", self.extinction_ratio**-0.5)
             links.append(Link("extinction", "deterministic", (floor,)))
-        return (*links, *_reflectance(self))
-
-
-def _reflectance(device: Modulator) -> tuple[Link, ...]:
-    if device.reflectance is None:
-        return ()
-    return (Link("loss", "deterministic", (Parameter("transmission", device.reflectance),)),)
-
-
-def show_phase(element: Element, phase: Tensor, state: State, *, cosines: Tensor | None = None) -> Tensor:
-    r"""Complex transmission of a phase panel commanded to ``phase``.
-
-    .. math:: t = \sqrt{R}\,\bigl[(1-a)\,e^{i(\phi(1 + m\cos\theta) + \varepsilon)} + a\bigr],
-        \quad \phi = Q(\phi_c) + \delta_{LUT}
-
-    Args:
-        element: the panel at its place, with the links that are on.
-        phase: φ_c, rad, ``[..., y, x]``.
-        state: figures and draws.
-        cosines: cos θ of Q moments of the ripple, ``[Q, 1, 1, 1, 1]``; None: the ripple at its mean, no such axis.
-
-    Returns:
-        Complex ``[(Q,) R or 1, 1, y, x]``, |t| ≤ 1.
-    """
-    stroke: Tensor | float = 2 * math.pi
-    if element.has("quantisation"):
-        spec = element.spec
-        assert isinstance(spec, PhaseModulator)
-        assert spec.bits is not None
-        stroke = pixelwise(element.read(state, "quantisation", "stroke"))
-        phase = effects.quantise_phase(phase, spec.bits, stroke)
-    else:
-        phase = torch.remainder(phase, 2 * math.pi)
-    if element.has("lut_residual"):
-        phase = effects.lut_residual(phase, element.read(state, "lut_residual"), stroke)
-    if element.has("flicker") and cosines is not None:
-        phase = effects.flicker(phase, pixelwise(element.read(state, "flicker")), cosines.to(phase))
-    if element.has("phase_error"):
-        phase = phase + element.read(state, "phase_error")
-    shown = torch.complex(phase.cos(), phase.sin())
-    if element.has("zero_order_leak"):
-        shown = effects.zero_order_leak(shown, pixelwise(element.read(state, "zero_order_leak")))
-    return lossy(element, shown, state)
-
-
-def show_amplitude(element: Element, amplitude: Tensor, state: State) -> Tensor:
-    r"""Real transmission of an amplitude panel commanded to ``amplitude``: :math:`\sqrt R\,(a + (1-a) f)`, a quantised.
-
-    Args:
-        element: the panel at its place.
-        amplitude: in [0, 1], or [-1, 1] if bipolar, ``[..., y, x]``.
-        state: figures and draws.
-
-    Returns:
-        Real ``[R or 1, 1 or B, y, x]``.
-    """
-    spec = element.spec
-    assert isinstance(spec, AmplitudeModulator)
-    if element.has("quantisation"):
-        assert spec.bits is not None
-        # The levels start at the lowest amplitude: counted from 0 a bipolar panel would round 1 to above 1.
-        low = -1.0 if spec.bipolar else 0.0
-        amplitude = low + effects.quantise(amplitude - low, (1 - low) / (2**spec.bits - 1))
-    if element.has("extinction"):
-        amplitude = effects.extinction(amplitude, pixelwise(element.read(state, "extinction")))
-    return lossy(element, amplitude, state)
-
-
-def lossy(element: Element, field: Tensor, state: State) -> Tensor:
-    """``field`` behind whatever share of the power this element passes."""
-    if element.has("loss"):
-        return effects.attenuate(field, pixelwise(element.read(state, "loss", "transmission")))
-    return field
+        if self.fill_model is not None:
+            assert self.fill_factor is not None
+            links.append(Link("fill", "deterministic", (Parameter("fill", self.fill_factor),)))
+        return (*links, *self._reflectance())

@@ -142,6 +142,7 @@ def test_field_planes_carry_the_field(optic):
     assert list(planes.data_vars) == names
     with torch.no_grad(), pa.noise(optic, "off"):
         fields = cascade.fields(made(3).x[:1])
+    fields = {address: field for address, field in fields.items() if ".lens[" not in address}
     for name, field in zip(names, fields.values(), strict=True):
         plane = planes[name]
         cell = float(plane[f"{name}_x"][1] - plane[f"{name}_x"][0])

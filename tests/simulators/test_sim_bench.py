@@ -123,12 +123,16 @@ def test_a_lens_must_pass_the_light():
     """N·p₁ + P·p₂ = 8·64 µm + 16·64 µm = 1.5 mm."""
     bench = sim.reference_bench((8, 8))
     narrow = bench.stage[3].device.replace(diameter=1.5 * MM)
-    with pytest.raises(
-        sim.InputError,
-        match=r"stage\[3\]: the light is up to N·p1 \+ P·p2 = 1\.5 mm wide at the lens: "
-        r"allowed: its clear diameter, 1\.5 mm \(thorlabs_ac254_100_a\); try: fewer modes",
+    with pytest.warns(
+        sim.VignettingWarning,
+        match=r"stage\[3\]: the light is up to N·p1 \+ P·p2 = 1\.54 mm wide at the lens, whose clear diameter is "
+        r"1\.50 mm \(thorlabs_ac254_100_a\): what falls beside it is lost; try fewer modes",
     ):
         bench.replace(stage=placed(bench, 3, device=narrow))
+    with pytest.raises(
+        sim.InputError, match=r"stage\[3\]\.device\.diameter: got 60 um; allowed: more than a macro-pixel"
+    ):
+        bench.replace(stage=placed(bench, 3, device=narrow.replace(diameter=60e-6)))
     wide_enough = narrow.replace(diameter=1.537 * MM)
     assert bench.replace(stage=placed(bench, 3, device=wide_enough)).stage[3].device == wide_enough
 

@@ -28,7 +28,7 @@ def test_a_device_file_lies_beside_the_bench_file(tmp_path, monkeypatch):
 def test_a_device_of_the_wrong_kind_says_so():
     bench = sim.reference_bench()
     data = {**bench.to_dict(), "detector": "thorlabs_ac254_100_a"}
-    with pytest.raises(InputError, match=r"detector: kind 'lens'; allowed: 'camera'"):
+    with pytest.raises(InputError, match=r"detector: kind: got 'lens'; allowed: 'camera', 'photodiode'"):
         sim.Bench.from_dict(data)
 
 

@@ -25,7 +25,8 @@ def raw(name):
 def test_it_holds_every_file_and_at_least_eight_devices_of_every_kind_between_them():
     assert set(names()) == {path.stem for path in FOLDER.glob("*.toml")}
     assert len(names()) >= 8
-    assert {raw(name)["kind"] for name in names()} == set(KINDS)
+    made = set(KINDS) - {"free_space"}  # nobody sells it
+    assert {raw(name)["kind"] for name in names()} == made
     assert list(names()) == sorted(names())
 
 
@@ -58,6 +59,7 @@ def test_every_figure_carries_source_and_confidence(name):
 def test_every_figure_of_the_spec_that_is_set_is_in_the_file(name):
     """A default of the class would be a figure without a source; switches and set-up choices are none."""
     choices = {"exposure", "window", "shot_noise", "optical_density", "bipolar", "provenance"}
+    choices |= {"crosstalk_kernel", "dead_reflection", "axes", "zernike"}
     device = sim.load_device(name)
     set_figures = {key for key, value in device if value is not None} - METADATA - choices
     assert set_figures <= set(raw(name))

@@ -11,7 +11,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 import simulators as sim
 from simulators import effects
-from simulators.devices.modulator import show_amplitude, show_phase
+from simulators.devices.show import show_amplitude, show_phase
 
 TURN = 2 * math.pi
 

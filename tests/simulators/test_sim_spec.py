@@ -286,7 +286,9 @@ def test_to_dict_is_plain_and_has_no_none():
         "kind": "lens",
         "focal_length": 0.1,
         "diameter": 0.02,
+        "axes": "both",
         "transmission": 0.9,
+        "zernike": [],
         "provenance": [{"figure": "transmission", "source": "page 3", "confidence": "datasheet"}],
     }
 

@@ -1,0 +1,203 @@
+r"""What a modulator makes of its command: the chain of effects of a phase panel, of an amplitude panel, of both.
+
+Time dependence exp(-iωt): extra optical path is *positive* phase. What acts a macro-pixel comes first (levels, look-up
+table, ripple), then what knows its native pixels and edges (fringing, gaps), on the nodes of a
+:class:`~simulators.devices.surface.Surface`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from simulators import effects
+from simulators.devices.chain import Element, pixelwise
+from simulators.devices.modulator import FLATNESS_TERMS, AmplitudeModulator, PhaseModulator
+from simulators.devices.surface import Surface
+from simulators.random import Shots, State
+from simulators.zernike import zernike
+
+
+def show(
+    elements: Mapping[str, Element],
+    element: Element,
+    phase: Tensor,
+    amplitude: Tensor | None,
+    state: State,
+    *,
+    cosines: Tensor | None = None,
+    shots: Shots | None = None,
+    surface: Surface | None = None,
+) -> Tensor:
+    """Complex transmission of a mask: its phase panel, the amplitude panel relayed onto it, and the relay.
+
+    Args:
+        elements: the devices of the cascade, by address.
+        element: the phase panel.
+        phase: wanted, rad, ``[..., y, x]``.
+        amplitude: wanted, 0 to 1; None: the mask shows phase alone.
+        state: figures and draws.
+        cosines: see :func:`show_phase`.
+        shots: see :func:`show_phase`.
+        surface: see :func:`show_phase`.
+
+    Returns:
+        ``[(Q,) R or 1, B or 1, y, x]``, |t| ≤ 1; at the nodes of ``surface`` where there is one.
+    """
+    shown = show_phase(element, phase, state, cosines=cosines, shots=shots, surface=surface)
+    while shown.ndim < 4:
+        shown = shown[None]
+    if amplitude is not None:
+        panel = elements.get(f"{element.address}.amplitude")
+        # Without a companion on the bench the amplitude is an ideal one.
+        amplitude = amplitude if panel is None else show_amplitude(panel, amplitude, state)
+        shown = shown * (amplitude if surface is None else surface.spread(amplitude))
+    relay = elements.get(f"{element.address}.relay")
+    return shown if relay is None else lossy(relay, shown, state)
+
+
+def show_phase(
+    element: Element,
+    phase: Tensor,
+    state: State,
+    *,
+    cosines: Tensor | None = None,
+    shots: Shots | None = None,
+    surface: Surface | None = None,
+) -> Tensor:
+    r"""Complex transmission of a phase panel commanded to ``phase``.
+
+    .. math:: t = \sqrt{R}\,\bigl[(1-a)\,A(\phi)\,e^{i(\phi + \varepsilon)} + a\bigr],
+        \quad \phi = h * \bigl[(Q(\phi_c) + \delta_{LUT})(1 + m\cos\theta)\bigr]
+
+    with the fringing kernel h, the static and dynamic errors ε, and the amplitude A that a panel and its gaps leave.
+
+    Args:
+        element: the panel at its place, with the links that are on.
+        phase: φ_c, rad, ``[..., y, x]``.
+        state: figures and draws.
+        cosines: cos θ of Q moments of the ripple, ``[Q, 1, 1, 1, 1]``; None: the ripple at its mean, no such axis.
+        shots: of the noise from frame to frame; None: its expected field.
+        surface: nodes inside the pixels, for effects that act there; None: there are none.
+
+    Returns:
+        Complex ``[(Q,) R or 1, B or 1, y, x]``, |t| ≤ 1; at the nodes of ``surface`` where there is one.
+    """
+    spec = element.spec
+    assert isinstance(spec, PhaseModulator)
+    held = _held(element, spec, phase, state)
+    if element.has("flicker") and cosines is not None:
+        held = effects.flicker(held, pixelwise(element.read(state, "flicker")), cosines.to(held))
+    phase = held
+    if surface is not None:
+        phase = surface.smoothed(held, element, state)
+    errors = _errors(element, spec, phase, state, shots, None if cosines is None else len(cosines))
+    if errors is not None:
+        phase = phase + (errors if surface is None else surface.spread(errors))
+    shown = torch.complex(phase.cos(), phase.sin())
+    if element.has("phase_noise") and shots is None:
+        sigma = pixelwise(element.read(state, "phase_noise"))
+        shown = shown * torch.exp(-(sigma**2) / 2)
+    if element.has("amplitude_coupling"):
+        depth = pixelwise(element.read(state, "amplitude_coupling"))
+        shown = shown * effects.coupled_amplitude(phase, depth)
+    if element.has("fill"):
+        shown = _filled(element, spec, shown, state, surface)
+    if element.has("zero_order_leak"):
+        shown = effects.zero_order_leak(shown, pixelwise(element.read(state, "zero_order_leak")))
+    return lossy(element, shown, state)
+
+
+def _held(element: Element, spec: PhaseModulator, phase: Tensor, state: State) -> Tensor:
+    """The phase each macro-pixel is driven to, in [0, stroke]."""
+    stroke: Tensor | float = 2 * math.pi
+    if element.has("quantisation"):
+        stroke = pixelwise(element.read(state, "quantisation", "stroke"))
+        if spec.levels is None:
+            assert spec.bits is not None
+            phase = effects.quantise_phase(phase, spec.bits, stroke)
+        else:
+            ratios = torch.tensor(spec.levels, dtype=phase.dtype, device=phase.device)
+            phase = effects.quantise_to(phase, ratios * stroke.reshape(-1)[0])
+    else:
+        phase = torch.remainder(phase, 2 * math.pi)
+    if element.has("gamma_error"):
+        phase = effects.gamma_response(phase, stroke, pixelwise(element.read(state, "gamma_error", "gamma")))
+    if element.has("stroke_error"):
+        phase = phase * (1 + pixelwise(element.read(state, "stroke_error")))
+    if element.has("lut_residual"):
+        phase = effects.lut_residual(phase, element.read(state, "lut_residual"), stroke)
+    return phase
+
+
+def _errors(
+    element: Element, spec: PhaseModulator, phase: Tensor, state: State, shots: Shots | None, moments: int | None
+) -> Tensor | None:
+    """Phase errors a macro-pixel that no voltage makes, so that they do not fringe."""
+    total: Tensor | None = None
+    if element.has("phase_error"):
+        error = element.read(state, "phase_error")
+        if spec.correlation_length is not None:
+            assert element.pitch is not None
+            error = effects.correlated(error, spec.correlation_length / element.pitch)
+        total = error
+    if element.has("flatness"):
+        y, x = element.pixels
+        rows = (torch.arange(y, dtype=phase.dtype, device=phase.device) - (y - 1) / 2) / (max(y, x) / math.sqrt(2))
+        columns = (torch.arange(x, dtype=phase.dtype, device=phase.device) - (x - 1) / 2) / (max(y, x) / math.sqrt(2))
+        shapes = torch.stack([zernike(noll, rows[:, None], columns[None, :]) for noll in FLATNESS_TERMS])
+        bow = effects.flatness(element.read(state, "flatness"), shapes)
+        total = bow if total is None else total + bow
+    if element.has("phase_noise") and shots is not None:
+        sigma = pixelwise(element.read(state, "phase_noise"))
+        draws = [
+            shots.normal(element.address, "phase_noise", element.pixels, frame=frame) for frame in range(moments or 1)
+        ]
+        noise = sigma * torch.stack(draws).to(phase)
+        noise = noise if moments is not None else noise[0]
+        total = noise if total is None else total + noise
+    return total
+
+
+def _filled(element: Element, spec: PhaseModulator, shown: Tensor, state: State, surface: Surface | None) -> Tensor:
+    fill = pixelwise(element.read(state, "fill"))
+    if spec.fill_model == "throughput" or surface is None:
+        return shown * torch.sqrt(fill)
+    dead = spec.dead_reflection if spec.fill_model == "dead_space" else 0.0
+    aperture = surface.apertures()
+    return shown * aperture + (1 - aperture) * dead
+
+
+def show_amplitude(element: Element, amplitude: Tensor, state: State) -> Tensor:
+    r"""Real transmission of an amplitude panel commanded to ``amplitude``: :math:`\sqrt R\,(a + (1-a) f)`, a quantised.
+
+    Args:
+        element: the panel at its place.
+        amplitude: in [0, 1], or [-1, 1] if bipolar, ``[..., y, x]``.
+        state: figures and draws.
+
+    Returns:
+        Real ``[R or 1, 1 or B, y, x]``.
+    """
+    spec = element.spec
+    assert isinstance(spec, AmplitudeModulator)
+    if element.has("quantisation"):
+        assert spec.bits is not None
+        # The levels start at the lowest amplitude: counted from 0 a bipolar panel would round 1 to above 1.
+        low = -1.0 if spec.bipolar else 0.0
+        amplitude = low + effects.quantise(amplitude - low, (1 - low) / (2**spec.bits - 1))
+    if element.has("extinction"):
+        amplitude = effects.extinction(amplitude, pixelwise(element.read(state, "extinction")))
+    if element.has("fill"):
+        amplitude = amplitude * torch.sqrt(pixelwise(element.read(state, "fill")))
+    return lossy(element, amplitude, state)
+
+
+def lossy(element: Element, field: Tensor, state: State) -> Tensor:
+    """``field`` behind whatever share of the power this element passes."""
+    if element.has("loss"):
+        return effects.attenuate(field, pixelwise(element.read(state, "loss", "transmission")))
+    return field

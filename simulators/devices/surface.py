@@ -1,0 +1,152 @@
+"""The inside of a mask's pixels: nodes at which fringing and gaps are resolved, for either simulator."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simulators import effects
+from simulators.bases import Basis, legendre
+from simulators.devices.chain import Element
+from simulators.devices.modulator import KernelName, PhaseModulator
+from simulators.random import State
+
+#: Gauss-Legendre nodes of one smooth piece of a pixel; native pixels with gaps have pieces enough.
+_NODES, _GAP_NODES = 6, 3
+
+
+class Surface:
+    """Quadrature nodes in every macro-pixel of a panel, closer where its phase or its aperture changes.
+
+    Args:
+        shape: (y, x) macro-pixels.
+        native: native pixels a macro-pixel and axis.
+        pitch: of the macro-pixel, m.
+        blur: nominal width of the fringing field in macro-pixels; None: phases change at once.
+        fill: linear share of a native pixel that is open, where gaps are resolved; None: they are not.
+        steps: what is shown changes from native pixel to native pixel.
+        density: factor on the number of nodes, to see that the result has converged.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        native: int,
+        pitch: float,
+        *,
+        blur: float | None = None,
+        fill: float | None = None,
+        steps: bool = False,
+        density: int = 1,
+    ):
+        self.shape, self.native, self.pitch, self.fill = shape, native, pitch, fill
+        edges = _pieces(native, blur, fill, steps)
+        points, weights = np.polynomial.legendre.leggauss((_NODES if fill is None else _GAP_NODES) * density)
+        low, high = np.array(edges[:-1])[:, None], np.array(edges[1:])[:, None]
+        self.nodes = torch.from_numpy(((high + low) / 2 + (high - low) / 2 * points).reshape(-1))
+        self.weights = torch.from_numpy(((high - low) / 2 * weights).reshape(-1))
+        self._kept: dict[tuple, tuple[Tensor, tuple[Tensor, Tensor]]] = {}
+
+    @functools.cached_property
+    def _bases(self) -> dict[tuple[int, int], Basis]:
+        return {}
+
+    def basis(self, order: int, axis: int = 0) -> Basis:
+        """Legendre modes of the panel's pixels, known at these nodes."""
+        key = (order, self.shape[axis])
+        if key not in self._bases:
+            values = torch.from_numpy(legendre(order, self.nodes.numpy()))
+            self._bases[key] = Basis(self.shape[axis], 1.0, self.nodes, values * self.weights, values)
+        return self._bases[key]
+
+    def evaluate(self, axis: int, order: int) -> Tensor:
+        """From ``order`` modes a pixel to the nodes, ``[pixels·nodes, pixels·order]``."""
+        return self.basis(order, axis).evaluate()
+
+    def spread(self, values: Tensor) -> Tensor:
+        """One value a pixel ``[..., y, x]`` at every node, ``[..., y·nodes, x·nodes]``."""
+        count = len(self.nodes)
+        return values.repeat_interleave(count, -2).repeat_interleave(count, -1)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Pixel means of values at the nodes."""
+        count, weights = len(self.nodes), self.weights.to(values)
+        nodes = values.unflatten(-1, (-1, count)).unflatten(-3, (-1, count))
+        return torch.einsum("...ynxm,n,m->...yx", nodes, weights, weights)
+
+    def smoothed(self, phase: Tensor, element: Element, state: State) -> Tensor:
+        """The phase at the nodes, blurred by the fringing field where it is on."""
+        if not element.has("crosstalk"):
+            return self.spread(phase)
+        spec = element.spec
+        assert isinstance(spec, PhaseModulator)
+        width = element.read(state, "crosstalk")
+        y, x = self._blurs(width, spec.crosstalk_kernel)
+        return y.to(phase) @ phase @ x.to(phase).mT
+
+    def _blurs(self, width: Tensor, kernel: KernelName) -> tuple[Tensor, Tensor]:
+        kept = self._kept.get((kernel,))
+        if kept is not None and kept[0].shape == width.shape and torch.equal(kept[0], width):
+            return kept[1]
+        places = (self.basis(1, axis).positions.to(width.device) for axis in (0, 1))
+        y, x = (
+            effects.smoothed_boxes(place, pixels, kernel, width / self.pitch)
+            for place, pixels in zip(places, self.shape, strict=True)
+        )
+        if not y.requires_grad:
+            self._kept[(kernel,)] = (width, (y, x))
+        return y, x
+
+    def apertures(self) -> Tensor:
+        """1 in the open part of the native pixels, 0 in the gaps, at the nodes ``[y·nodes, x·nodes]``."""
+        assert self.fill is not None
+        inside = torch.remainder((self.nodes + 0.5) * self.native, 1.0)
+        open_ = ((inside - 0.5).abs() < self.fill / 2).to(torch.float64)
+        y, x = open_.repeat(self.shape[0]), open_.repeat(self.shape[1])
+        return y[:, None] * x
+
+
+def _pieces(native: int, blur: float | None, fill: float | None, steps: bool) -> list[float]:
+    """Where to cut a pixel, -1/2 … 1/2, so that what is shown is smooth in each piece."""
+    edges = {-0.5, 0.5}
+    if blur is not None:
+        for share in (0.5, 1.25):
+            if share * blur < 0.45:
+                edges |= {-0.5 + share * blur, 0.5 - share * blur}
+    if fill is not None:
+        for i in range(native):
+            centre = (i + 0.5) / native - 0.5
+            edges |= {centre - fill / (2 * native), centre + fill / (2 * native)}
+    if steps:
+        edges |= {i / native - 0.5 for i in range(native)}
+    ordered = sorted(edges)
+    return [ordered[0], *(b for a, b in itertools.pairwise(ordered) if b - a > 1e-9)]
+
+
+def surface_of(element: Element, native: int, *, steps: bool = False, density: int = 1) -> Surface | None:
+    """The surface a phase panel needs, None where each of its macro-pixels is uniform.
+
+    Args:
+        element: the panel at its place.
+        native: native pixels a macro-pixel and axis.
+        steps: see :class:`Surface`.
+        density: see :class:`Surface`.
+    """
+    spec, pitch = element.spec, element.pitch
+    assert isinstance(spec, PhaseModulator)
+    assert pitch is not None
+    resolved = element.has("fill") and spec.fill_model != "throughput"
+    if not (element.has("crosstalk") or resolved or steps):
+        return None
+    blur = spec.crosstalk_fwhm / pitch if element.has("crosstalk") and spec.crosstalk_fwhm else None
+    fill = spec.fill_factor**0.5 if resolved and spec.fill_factor else None
+    return Surface(element.pixels, native, pitch, blur=blur, fill=fill, steps=steps, density=density)
+
+
+def plain_surface(shape: tuple[int, int]) -> Surface:
+    """Uniform macro-pixels, on nodes all the same, for light that is not uniform over them."""
+    return Surface(shape, 1, 1.0, density=3)
