@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import scipy.integrate
 import torch
 from torch import Tensor
 
+from simulators.effects.limits import check_figure
+from simulators.errors import InputError, nearest
+
 KernelName = Literal["gaussian", "exponential", "super_gaussian"]
 
-#: Exponent of the super-Gaussian spectrum, and its kernel's FWHM · cut-off: measured on a 12.5 µm panel.
+#: Exponent of the super-Gaussian spectrum exp(-|ν/w|^q), fitted together with w = 0.92 cycles a pixel of 12.5 µm.
 _EXPONENT = 2.3
-#: Points of the tabulated kernel, over so many widths on either side: it was fitted over 3 pixels at a width of 0.59.
+#: Points of the tabulated kernel, and how many widths it reaches to either side: the fit was made with a kernel of
+#: 3 pixels, whose full width at half maximum is 0.6025 pixels.
 _TABLE = 4001
-_REACH = 1.5 / 0.59
+_REACH = 1.5 / 0.6025
 
 
 def smoothed_boxes(positions: Tensor, pixels: int, kernel: KernelName, width: Tensor | float) -> Tensor:
@@ -35,22 +39,31 @@ def smoothed_boxes(positions: Tensor, pixels: int, kernel: KernelName, width: Te
     Args:
         positions: in pixels on the centred grid (pixel k spans k - (P-1)/2 ± 1/2), ``[S]``.
         pixels: P.
-        kernel: ``"gaussian"``, ``"exponential"`` (:math:`e^{-|x|/a}`), or ``"super_gaussian"`` (spectrum
-            :math:`e^{-|k/w|^{2.3}}`, of whose transform the modulus counts).
+        kernel: ``"gaussian"``, ``"exponential"`` (:math:`e^{-|x|/a}`, a = width/(2 ln 2)), or ``"super_gaussian"``
+            (the modulus of the transform of :math:`e^{-|\nu/w|^{2.3}}`, w = 0.554/width, over ±2.49 widths).
         width: full width at half maximum, in pixels, > 0, any shape ``[...]``; differentiable.
 
     Returns:
-        Real ``[..., S, P]``.
+        Real ``[..., S, P]``; no entry is negative, so the phase stays in its range.
+
+    Raises:
+        InputError: no pixel, an unknown kernel, or a width that is not positive.
 
     Source: Persson et al., Opt. Express 20, 22334 (2012); Schroff et al., Sci. Rep. 13, 3252 (2023) (super-Gaussian).
     Not modelled: the asymmetry of Moser et al., Opt. Express 27, 25046 (2019).
     """
+    if pixels < 1:
+        raise InputError("pixels", value=pixels, allowed="at least 1")
+    if kernel not in get_args(KernelName):
+        raise InputError("kernel of the crosstalk", value=repr(kernel), allowed=nearest(kernel, get_args(KernelName)))
+    check_figure("width of the crosstalk", width, 0, above=True)
     width = torch.as_tensor(width, dtype=positions.dtype, device=positions.device)
     edges = torch.arange(1, pixels, dtype=positions.dtype, device=positions.device) - pixels / 2
     beyond = positions[:, None] - edges  # [S, P-1]
     # The share of the kernel that lies on the near side of each edge between two pixels.
     step = _integral(beyond / width[..., None, None], kernel)  # [..., S, P-1], 0 → 1
-    one, zero = torch.ones_like(step[..., :1]), torch.zeros_like(step[..., :1])
+    one = step.new_ones(*step.shape[:-1], 1)
+    zero = torch.zeros_like(one)
     return torch.cat([one, step], -1) - torch.cat([step, zero], -1)
 
 
@@ -66,7 +79,7 @@ def _integral(x: Tensor, kernel: KernelName) -> Tensor:
     place = ((x + _REACH) / (2 * _REACH) * (_TABLE - 1)).clamp(0, _TABLE - 1 - 1e-6)
     below = place.detach().floor()
     index, share = below.long(), place - below
-    # Cubic between the points: the table's error is then 1e-8.
+    # Cubic between the points: the error is that of the table, 1e-7.
     values = [table[(index + offset).clamp(0, _TABLE - 1)] for offset in (-1, 0, 1, 2)]
     a, b, c, d = values
     return b + 0.5 * share * (c - a + share * (2 * a - 5 * b + 4 * c - d + share * (3 * (b - c) + d - a)))
@@ -75,15 +88,15 @@ def _integral(x: Tensor, kernel: KernelName) -> Tensor:
 @functools.cache
 def _super_gaussian() -> Tensor:
     """Integral of the kernel of unit full width at half maximum, tabulated over ± _REACH widths."""
-    k = np.linspace(0, 12, 6001)
-    spectrum = np.exp(-(k**_EXPONENT))
+    k = np.linspace(0, 5, 1001)
+    spectrum = np.exp(-(k**_EXPONENT))  # 3e-18 at the end
     spectrum[0] *= 0.5  # trapezoid
-    spectrum[-1] *= 0.5
     half = _half_width(k, spectrum)
-    x = np.linspace(-_REACH, _REACH, _TABLE)
+    x = np.linspace(0, _REACH, _TABLE // 2 + 1)
     kernel = np.abs(np.cos(np.outer(x * 2 * half, k)) @ spectrum)  # it has small negative lobes: their size counts
     integral = scipy.integrate.cumulative_simpson(kernel, x=x, initial=0)
-    return torch.from_numpy(integral / integral[-1])
+    share = integral / integral[-1] / 2
+    return torch.from_numpy(np.concatenate([0.5 - share[:0:-1], 0.5 + share]))
 
 
 def _half_width(k: np.ndarray, spectrum: np.ndarray) -> float:
@@ -106,8 +119,13 @@ def crosstalk(phase: Tensor, kernel: KernelName, width: Tensor | float, samples:
         samples: points a pixel.
 
     Returns:
-        ``[..., y·samples, x·samples]``.
+        ``[..., y·samples, x·samples]``, within the range of ``phase``.
+
+    Raises:
+        InputError: as of :func:`smoothed_boxes`, or no sample.
     """
+    if samples < 1:
+        raise InputError("samples a pixel", value=samples, allowed="at least 1")
     y, x = (smoothed_boxes(_centres(n * samples, phase) / samples, n, kernel, width) for n in tuple(phase.shape[-2:]))
     return y @ phase @ x.mT
 
