@@ -49,6 +49,10 @@ _WHERE = {
     "VignettingWarning": "errors",
     "Wave": "wave",
     "catalogue": "devices",
+    "compare_levels": "levels",
+    "compare_modulations": "modulation",
+    "effective_masks": "effective",
+    "energy_books": "energy",
     "load_device": "devices",
     "reference_bench": "reference",
 }
@@ -80,7 +84,11 @@ __all__ = [
     "VignettingWarning",
     "Wave",
     "catalogue",
+    "compare_levels",
+    "compare_modulations",
+    "effective_masks",
     "effects",
+    "energy_books",
     "load_device",
     "reference_bench",
 ]
@@ -103,8 +111,12 @@ if TYPE_CHECKING:
         catalogue,
         load_device,
     )
+    from simulators.effective import effective_masks
+    from simulators.energy import energy_books
     from simulators.errors import InputError, SamplingWarning, SaturationWarning, VignettingWarning
     from simulators.ideal import Ideal
+    from simulators.levels import compare_levels
+    from simulators.modulation import compare_modulations
     from simulators.pixel import Pixel
     from simulators.placed import Placed
     from simulators.random import Realisations, Shots, State

@@ -21,9 +21,9 @@ class Loss:
 
     Attributes:
         address: of the device.
-        cause: ``"filter"``, ``"profile"`` (light beside the modes), ``"encoding"`` (what x holds back), ``"transmission"``
-            (reflectance, coatings, relays), ``"modulation"`` (amplitude, gaps, orders that miss the next plane),
-            ``"aperture"`` or ``"spill"`` (light that lands beside the next plane).
+        cause: ``"filter"``, ``"profile"`` (light beside the modes), ``"encoding"`` (what x holds back),
+            ``"transmission"`` (reflectance, coatings, relays), ``"modulation"`` (amplitude, gaps,
+            orders that miss the next plane), ``"aperture"`` or ``"spill"`` (light that lands beside the next plane).
         power: W, mean over rows and realisations.
     """
 

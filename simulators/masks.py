@@ -91,14 +91,15 @@ class Blocks:
 
     def _apply(self, blocks: Tensor, field: Tensor) -> Tensor:
         q = self.order
-        # [..., R, B, y, a, x, b] -> [..., R, y, x, ab, B]: one product a pixel for the whole batch.
-        cells = field.unflatten(-1, (-1, q)).unflatten(-3, (-1, q)).transpose(-3, -2)
-        cells = cells.flatten(-2)  # [..., R, B, y, x, ab]
-        if blocks.shape[-5] == 1:
-            out = (blocks.squeeze(-5) @ cells.movedim(-4, -1)).movedim(-1, -4)
-        else:
-            out = (blocks @ cells[..., None])[..., 0]
-        out = out.unflatten(-1, (q, q)).transpose(-3, -2)
+        cells = field.unflatten(-1, (-1, q)).unflatten(-3, (-1, q))  # [..., R, B, y, a, x, b]
+        if blocks.shape[-5] > 1:  # masks that differ from row to row
+            inside = cells.transpose(-3, -2).flatten(-2)[..., None]
+            out = (blocks @ inside).squeeze(-1).unflatten(-1, (q, q)).transpose(-3, -2)
+            return out.flatten(-4, -3).flatten(-2)
+        # One product a pixel for the whole batch; rows run within a pixel, else autograd copies ten times as long.
+        inside = cells.permute(*range(cells.ndim - 5), -4, -2, -5, -3, -1).flatten(-2)
+        out = inside @ blocks.squeeze(-5).mT
+        out = out.unflatten(-1, (q, q)).permute(*range(cells.ndim - 5), -3, -5, -2, -4, -1)
         return out.flatten(-4, -3).flatten(-2)
 
 

@@ -18,6 +18,7 @@ from simulators.bench import Bench
 from simulators.cascade import Cascade, unregistered
 from simulators.devices.show import show
 from simulators.devices.surface import Surface, surface_of
+from simulators.effective import Effective, inside_pixels
 from simulators.errors import InputError
 from simulators.masks import Blocks, Diagonal, Mask
 from simulators.random import Shots, State
@@ -33,6 +34,8 @@ class Pixel(Cascade):
         order: q ≥ 1.
         flicker_nodes: moments of the ripple over which intensities are averaged; None: one more than there are
             independent panels, at which terms up to third order of the ripple are exact for one panel.
+        effective: of both panels of a stage, in place of the structure inside their macro-pixels; see
+            :func:`simulators.effective.effective_masks`. None: in full.
 
     Raises:
         InputError: ``order`` or ``stages`` below 1.
@@ -41,13 +44,29 @@ class Pixel(Cascade):
     modelled: structure finer than q modes a pixel.
     """
 
-    def __init__(self, bench: Bench, stages: int, *, order: int = 2, flicker_nodes: int | None = None):
+    def __init__(
+        self,
+        bench: Bench,
+        stages: int,
+        *,
+        order: int = 2,
+        flicker_nodes: int | None = None,
+        effective: tuple[Effective, Effective] | None = None,
+    ):
+        if effective is not None:
+            bench = bench.without(*inside_pixels(bench))
+        self._effective = effective
         if order < 1:
             raise InputError("order", value=order, allowed="at least 1 mode a pixel and axis")
         elements = {element.address: element for element in bench.elements(stages)}
         shapes = bench.command_shapes * stages
         self._surfaces: list[Surface | None] = [
-            surface_of(elements[f"stage[{j // 2}].mask[{j % 2}]"], bench.stage[2 * (j % 2)].macro_pixel)
+            surface_of(
+                elements[f"stage[{j // 2}].mask[{j % 2}]"],
+                bench.stage[2 * (j % 2)].macro_pixel,
+                chequered=bench.stage[2 * (j % 2)].double_phase,
+                nodes=order + 1,
+            )
             for j in range(2 * stages)
         ]
         structured = self._surfaces[0] is not None or elements["stage[0].mask[1]"].has("clocking")
@@ -70,6 +89,8 @@ class Pixel(Cascade):
         for j, command in enumerate(commands):
             surface = self._surfaces[j]
             shown = self._shown(j, command, state, moments, shots, surface)
+            if self._effective is not None:
+                shown = self._effective[j % 2](shown)
             order = self.planes[j][0].order
             found.append(Diagonal(shown, (order, order)) if surface is None else Blocks.of(shown, surface.basis(order)))
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
@@ -39,19 +39,38 @@ named = BeforeValidator(_from_catalogue)
 PlacedDevice = Annotated[PhaseModulator | AmplitudeModulator | Lens | FreeSpace, Field(discriminator="kind"), named]
 
 
-class Placed(Spec):
-    """A device at its place on the bench.
+Modulation = Literal["phase_only", "tandem", "two_phase", "double_phase"]
 
-    A modulator shows one value a macro-pixel of ``macro_pixel`` × ``macro_pixel`` native pixels. With a ``companion``
-    of the other kind, relayed onto it 1:1, a phase panel becomes a complex mask, an amplitude panel a complex input.
+
+class Placed(Spec):
+    r"""A device at its place on the bench.
+
+    A modulator shows one value a macro-pixel of ``macro_pixel`` × ``macro_pixel`` native pixels. A phase panel shows
+    complex values :math:`a e^{ip}` in one of three ways, an amplitude panel with a phase ``companion`` a complex input:
+
+    - ``"tandem"``: an amplitude panel as ``companion``, relayed onto it 1:1;
+    - ``"two_phase"``: a second phase panel as ``companion``, the two added by an interferometer,
+      :math:`(e^{i(p+\arccos a)} + e^{i(p-\arccos a)})/2`;
+    - ``"double_phase"``: the same two phases on the black and white native pixels of a chequerboard, which the next
+      plane's aperture, as a stop, averages; the rest of the light, :math:`1-a^2`, goes to orders that miss it.
+
+    Source: Hsueh and Sawchuk, Appl. Opt. 17, 3874 (1978), for the last.
     """
 
     device: PlacedDevice
+    double_phase: bool = False  #: whether a phase panel alone shows complex values, by a chequerboard
     macro_pixel: int = Field(default=1, ge=1)  #: native pixels a macro-pixel and axis
     panel: str | None = None  #: zones of one panel share its look-up table and its ripple
     companion: Annotated[PhaseModulator | AmplitudeModulator, Field(discriminator="kind"), named] | None = None
     relay: Annotated[Lens, named] | None = None  #: each of the two lenses that image this plane onto the next device
     misalignment: Misalignment | None = None  #: how far from its place it may stand; None: exactly there
+
+    @property
+    def modulation(self) -> Modulation:
+        """How a phase panel here shows what it is told."""
+        if self.companion is None:
+            return "double_phase" if self.double_phase else "phase_only"
+        return "two_phase" if isinstance(self.companion, PhaseModulator) else "tandem"
 
     @property
     def pitch(self) -> float:

@@ -39,10 +39,18 @@ def _kinds(bench: Bench) -> None:
         wanted = Lens | FreeSpace if kind == "lens" else PhaseModulator
         if not isinstance(place.device, wanted):
             raise InputError(f"stage[{i}].device", value=place.device.kind, allowed=f"a {kind}")
-        if kind == "mask" and isinstance(place.companion, PhaseModulator):
-            raise InputError(f"stage[{i}].companion", value="phase_modulator", allowed="an amplitude panel")
+        if place.double_phase and (kind == "lens" or place.companion is not None):
+            raise InputError(f"stage[{i}].double_phase", value=True, allowed="for a phase panel without a companion")
+        if place.double_phase and (place.macro_pixel < 2 or place.macro_pixel % 2):
+            raise InputError(
+                f"stage[{i}].macro_pixel: a chequerboard of both phases inside each macro-pixel",
+                value=place.macro_pixel,
+                allowed="an even number of native pixels, so that its orders clear the zone",
+            )
     if not isinstance(bench.input.device, AmplitudeModulator):
         raise InputError("input.device", value=bench.input.device.kind, allowed="an amplitude_modulator")
+    if bench.input.double_phase:
+        raise InputError("input.double_phase", value=True, allowed="for masks")
     if isinstance(bench.input.companion, AmplitudeModulator):
         raise InputError("input.companion", value="amplitude_modulator", allowed="a phase panel")
     if not math.isclose(bench.input.pitch, bench.stage[0].pitch, rel_tol=1e-9):

@@ -77,7 +77,8 @@ class Wave(Cascade):
         self._limits: list[tuple[Tensor, Tensor]] = []
         for j, shape in enumerate(shapes):
             element = self._elements[f"stage[{j // 2}].mask[{j % 2}]"]
-            surface = surface_of(element, bench.stage[2 * (j % 2)].macro_pixel, steps=bench.native_steps(j) > 1)
+            place, steps = bench.stage[2 * (j % 2)], bench.native_steps(j) > 1
+            surface = surface_of(element, place.macro_pixel, steps=steps, chequered=place.double_phase, nodes=4)
             if surface is None and j == 0 and inside > 1:
                 surface = plain_surface(shape)
             self._surfaces.append(surface)
@@ -136,25 +137,40 @@ class Wave(Cascade):
         """See :class:`~simulators.cascade.Cascade`."""
         found: list[Mask] = []
         for j, command in enumerate(commands):
-            element = self._elements[f"stage[{j // 2}].mask[{j % 2}]"]
-            surface = self._surfaces[j]
-            shown = show(
-                self._elements,
-                element,
-                command.phase,
-                command.amplitude,
-                state,
-                cosines=self.cosines(element, moments),
-                shots=shots,
-                surface=surface,
-            )
+            shown = self._shown(j, command, state, moments, shots)
             limit = self._limits[j][0].to(shown), self._limits[j][1].to(shown)
             if j == 0:
-                found.append(Written(shown, self._evaluate(surface, shown), limit))
+                found.append(Written(shown, self._evaluate(self._surfaces[j], shown), limit))
             else:
                 y, x = self.planes[j]
                 found.append(Diagonal(along_axes(limit[0], shown, limit[1]), (y.order, x.order)))
         return found
+
+    def means(self, commands: Sequence[Command], state: State) -> list[Tensor]:
+        """What each macro-pixel of the masks shows on average, low-passed, ``[R or 1, 1, y, x]``; spherical lenses."""
+        found = []
+        for j, command in enumerate(commands):
+            shown = self._shown(j, command, state, None, None)
+            matrices = []
+            for axis in (0, 1):
+                plane, limit = self.planes[j][axis], self._limits[j][axis]
+                amplitude = limit * math.sqrt(plane.width) if j > 0 else limit
+                matrices.append((modes_of(plane, self.command_shapes[j][axis], 1).to(limit) @ amplitude).to(shown))
+            found.append(along_axes(matrices[0], shown, matrices[1]))
+        return found
+
+    def _shown(self, j: int, command: Command, state: State, moments: Tensor | None, shots: Shots | None) -> Tensor:
+        element = self._elements[f"stage[{j // 2}].mask[{j % 2}]"]
+        return show(
+            self._elements,
+            element,
+            command.phase,
+            command.amplitude,
+            state,
+            cosines=self.cosines(element, moments),
+            shots=shots,
+            surface=self._surfaces[j],
+        )
 
     def _evaluate(self, surface: Surface | None, like: Tensor) -> tuple[Tensor, Tensor] | None:
         if surface is None:

@@ -74,9 +74,9 @@ class NativeMasks(nn.Module):
         self.openings = nn.ParameterList(
             torch.full(shapes[j], 3.0, device=device, dtype=dtype)
             for j in range(2 * stages)
-            if bench.stage[2 * (j % 2)].companion is not None
+            if bench.stage[2 * (j % 2)].modulation != "phase_only"
         )
-        self._complex = tuple(bench.stage[2 * (j % 2)].companion is not None for j in range(2 * stages))
+        self._complex = tuple(bench.stage[2 * (j % 2)].modulation != "phase_only" for j in range(2 * stages))
 
     def commands(self) -> list[Command]:
         """See :class:`Masks`."""
@@ -115,7 +115,7 @@ class ExactMasks(nn.Module):
         self._inverse: tuple[Tensor, Tensor] | None = None
         if logical:
             return
-        if bench.stage[0].companion is None or bench.stage[2].companion is None:
+        if "phase_only" in (bench.stage[0].modulation, bench.stage[2].modulation):
             raise InputError(
                 'mapping="exact" needs complex masks, and this bench shows phase alone',
                 remedy="an amplitude panel as stage[].companion (reference_bench(complex_masks=True)), "

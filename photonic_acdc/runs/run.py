@@ -98,7 +98,7 @@ def _plain(spec: Spec) -> dict[str, Any]:
 
 def _maps_exactly(config: RunConfig) -> bool:
     """Whether the ideal layer's complex masks can be shown: the reference bench has a form with amplitude panels."""
-    return config.bench.file is None or all(config.make_bench().stage[i].companion is not None for i in (0, 2))
+    return config.bench.file is None or all(config.make_bench().stage[i].modulation != "phase_only" for i in (0, 2))
 
 
 def _errors(stages: Stages, judged: list[str]) -> xr.Dataset:

@@ -270,7 +270,7 @@ def _place(model: nn.Module, name: str, parameter: Tensor) -> str:
     """A parameter in the words of its layer, stages from 0: ``layer 0 (AFDF): a_phase of stage 3``."""
     for at, cascade in cascades(model).items():
         if isinstance(masks := cascade.masks, NativeMasks):
-            shown = [j for j in range(2 * masks.stages) if cascade.bench.stage[2 * (j % 2)].companion is not None]
+            shown = [j for j in range(2 * masks.stages) if cascade.bench.stage[2 * (j % 2)].modulation != "phase_only"]
             for kind, each, planes in (
                 ("phase", masks.phases, range(2 * masks.stages)),
                 ("opening", masks.openings, shown),

@@ -5,13 +5,13 @@ What they do to light is in :mod:`simulators.devices.show`.
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from simulators.devices.chain import Link, Parameter
 from simulators.effects.lut import HARMONICS
+from simulators.effects.settling import residual_after
 from simulators.errors import InputError
 from simulators.spec import (
     Angle,
@@ -59,8 +59,7 @@ class Modulator(DeviceSpec):
     def _settling(self) -> tuple[Link, ...]:
         if self.settle_time is None or self.settle_wait is None:
             return ()
-        # 10-90 % of an exponential take τ ln 9.
-        residual = math.exp(-self.settle_wait * math.log(9) / self.settle_time)
+        residual = residual_after(self.settle_time, self.settle_wait)
         return (Link("settling", "history", (Parameter("settling", residual),)),)
 
     def _reflectance(self) -> tuple[Link, ...]:

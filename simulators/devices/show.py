@@ -7,6 +7,7 @@ table, ripple), then what knows its native pixels and edges (fringing, gaps), on
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 
@@ -47,7 +48,32 @@ def show(
     Returns:
         ``[(Q,) R or 1, B or 1, y, x]``, |t| ≤ 1; at the nodes of ``surface`` where there is one.
     """
-    shown = show_phase(element, phase, state, cosines=cosines, shots=shots, surface=surface)
+    second = elements.get(f"{element.address}.phase")
+    chequered = surface is not None and surface.chequered
+    if amplitude is not None and (second is not None or chequered):
+        # cos's inverse has no gradient at 1, where a mask that is fully open rests.
+        split = torch.acos(amplitude.clamp(max=1 - 1e-7))
+        if second is None:
+            assert surface is not None
+            sign = surface.board.to(phase)
+            shown = show_phase(
+                element,
+                _native(phase, surface) + sign * _native(split, surface),
+                state,
+                cosines=cosines,
+                shots=shots,
+                surface=surface,
+            )
+        else:
+            one, other = (
+                show_phase(panel, phase + sign * split, state, cosines=cosines, shots=shots, surface=surface)
+                for panel, sign in ((element, 1), (second, -1))
+            )
+            shown = (one + other) / 2
+        amplitude = None
+    else:
+        wanted = _native(phase, surface) if chequered and surface is not None else phase
+        shown = show_phase(element, wanted, state, cosines=cosines, shots=shots, surface=surface)
     while shown.ndim < 4:
         shown = shown[None]
     if amplitude is not None:
@@ -57,6 +83,10 @@ def show(
         shown = shown * (amplitude if surface is None else surface.spread(amplitude))
     relay = elements.get(f"{element.address}.relay")
     return shown if relay is None else lossy(relay, shown, state)
+
+
+def _native(values: Tensor, surface: Surface) -> Tensor:
+    return values.repeat_interleave(surface.native, -2).repeat_interleave(surface.native, -1)
 
 
 def show_phase(
@@ -91,19 +121,18 @@ def show_phase(
     held = _held(element, spec, phase, state)
     if element.has("flicker") and cosines is not None:
         held = effects.flicker(held, pixelwise(element.read(state, "flicker")), cosines.to(held))
-    phase = held
-    if surface is not None:
-        phase = surface.smoothed(held, element, state)
-    errors = _errors(element, spec, phase, state, shots, None if cosines is None else len(cosines))
+    driven = held if surface is None else surface.smoothed(held, element, state)
+    errors = _errors(element, spec, held, state, shots)
+    phase = driven
     if errors is not None:
-        phase = phase + (errors if surface is None else surface.spread(errors))
+        phase = driven + (errors if surface is None else surface.spread(errors))
     shown = torch.complex(phase.cos(), phase.sin())
     if element.has("phase_noise") and shots is None:
         sigma = pixelwise(element.read(state, "phase_noise"))
         shown = shown * torch.exp(-(sigma**2) / 2)
     if element.has("amplitude_coupling"):
         depth = pixelwise(element.read(state, "amplitude_coupling"))
-        shown = shown * effects.coupled_amplitude(phase, depth)
+        shown = shown * effects.coupled_amplitude(driven, depth)
     if element.has("fill"):
         shown = _filled(element, spec, shown, state, surface)
     if element.has("zero_order_leak"):
@@ -121,7 +150,7 @@ def _held(element: Element, spec: PhaseModulator, phase: Tensor, state: State) -
             phase = effects.quantise_phase(phase, spec.bits, stroke)
         else:
             ratios = torch.tensor(spec.levels, dtype=phase.dtype, device=phase.device)
-            phase = effects.quantise_to(phase, ratios * stroke.reshape(-1)[0])
+            phase = effects.quantise_to(phase, ratios * stroke[..., None])
     else:
         phase = torch.remainder(phase, 2 * math.pi)
     if element.has("gamma_error"):
@@ -133,9 +162,7 @@ def _held(element: Element, spec: PhaseModulator, phase: Tensor, state: State) -
     return phase
 
 
-def _errors(
-    element: Element, spec: PhaseModulator, phase: Tensor, state: State, shots: Shots | None, moments: int | None
-) -> Tensor | None:
+def _errors(element: Element, spec: PhaseModulator, phase: Tensor, state: State, shots: Shots | None) -> Tensor | None:
     """Phase errors a macro-pixel that no voltage makes, so that they do not fringe."""
     total: Tensor | None = None
     if element.has("phase_error"):
@@ -145,30 +172,39 @@ def _errors(
             error = effects.correlated(error, spec.correlation_length / element.pitch)
         total = error
     if element.has("flatness"):
-        y, x = element.pixels
-        rows = (torch.arange(y, dtype=phase.dtype, device=phase.device) - (y - 1) / 2) / (max(y, x) / math.sqrt(2))
-        columns = (torch.arange(x, dtype=phase.dtype, device=phase.device) - (x - 1) / 2) / (max(y, x) / math.sqrt(2))
-        shapes = torch.stack([zernike(noll, rows[:, None], columns[None, :]) for noll in FLATNESS_TERMS])
-        bow = effects.flatness(element.read(state, "flatness"), shapes)
+        bow = effects.flatness(element.read(state, "flatness"), _bows(element.pixels).to(phase))
         total = bow if total is None else total + bow
     if element.has("phase_noise") and shots is not None:
-        sigma = pixelwise(element.read(state, "phase_noise"))
-        draws = [
-            shots.normal(element.address, "phase_noise", element.pixels, frame=frame) for frame in range(moments or 1)
-        ]
-        noise = sigma * torch.stack(draws).to(phase)
-        noise = noise if moments is not None else noise[0]
+        # One draw an exposure: the moments of the ripple are nodes of an integral within it, however many there are.
+        normal = shots.normal(element.address, "phase_noise", element.pixels).to(phase)
+        noise = pixelwise(element.read(state, "phase_noise")) * normal
         total = noise if total is None else total + noise
     return total
 
 
+@functools.lru_cache(maxsize=64)
+def _bows(pixels: tuple[int, int]) -> Tensor:
+    """The terms of a panel's bow over a zone, float64 ``[T, y, x]``: of mean 0, of mean square 1 on average over them.
+
+    Zernike polynomials are so over a disc; what counts here is the rms over the pixels.
+    """
+    y, x = pixels
+    radius = max(y, x) / math.sqrt(2)
+    rows = (torch.arange(y, dtype=torch.float64) - (y - 1) / 2) / radius
+    columns = (torch.arange(x, dtype=torch.float64) - (x - 1) / 2) / radius
+    shapes = torch.stack([zernike(noll, rows[:, None], columns[None, :]) for noll in FLATNESS_TERMS])
+    shapes = shapes - shapes.mean((-2, -1), keepdim=True)
+    rms = shapes.square().mean().sqrt()
+    return shapes / rms if rms > 0 else shapes  # a single pixel has no bow
+
+
 def _filled(element: Element, spec: PhaseModulator, shown: Tensor, state: State, surface: Surface | None) -> Tensor:
-    fill = pixelwise(element.read(state, "fill"))
+    """``shown`` with gaps; where no nodes resolve them they only dim."""
+    assert spec.fill_model is not None
     if spec.fill_model == "throughput" or surface is None:
-        return shown * torch.sqrt(fill)
-    dead = spec.dead_reflection if spec.fill_model == "dead_space" else 0.0
-    aperture = surface.apertures()
-    return shown * aperture + (1 - aperture) * dead
+        return effects.fill(shown, None, "throughput", fill_factor=pixelwise(element.read(state, "fill")))
+    aperture = surface.apertures().to(shown.real)
+    return effects.fill(shown, aperture, spec.fill_model, dead=spec.dead_reflection)
 
 
 def show_amplitude(element: Element, amplitude: Tensor, state: State) -> Tensor:

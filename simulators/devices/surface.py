@@ -15,9 +15,6 @@ from simulators.devices.chain import Element
 from simulators.devices.modulator import KernelName, PhaseModulator
 from simulators.random import State
 
-#: Gauss-Legendre nodes of one smooth piece of a pixel; native pixels with gaps have pieces enough.
-_NODES, _GAP_NODES = 6, 3
-
 
 class Surface:
     """Quadrature nodes in every macro-pixel of a panel, closer where its phase or its aperture changes.
@@ -29,7 +26,8 @@ class Surface:
         blur: nominal width of the fringing field in macro-pixels; None: phases change at once.
         fill: linear share of a native pixel that is open, where gaps are resolved; None: they are not.
         steps: what is shown changes from native pixel to native pixel.
-        density: factor on the number of nodes, to see that the result has converged.
+        chequered: what is shown is given a native pixel, not a macro-pixel.
+        nodes: in each smooth piece of a pixel; one more than modes a pixel integrate the field to 1e-6 of its power.
     """
 
     def __init__(
@@ -41,11 +39,12 @@ class Surface:
         blur: float | None = None,
         fill: float | None = None,
         steps: bool = False,
-        density: int = 1,
+        chequered: bool = False,
+        nodes: int = 3,
     ):
-        self.shape, self.native, self.pitch, self.fill = shape, native, pitch, fill
-        edges = _pieces(native, blur, fill, steps)
-        points, weights = np.polynomial.legendre.leggauss((_NODES if fill is None else _GAP_NODES) * density)
+        self.shape, self.native, self.pitch, self.fill, self.chequered = shape, native, pitch, fill, chequered
+        edges = _native_pieces(native, fill) if chequered else _pieces(native, blur, fill, steps)
+        points, weights = np.polynomial.legendre.leggauss(nodes)
         low, high = np.array(edges[:-1])[:, None], np.array(edges[1:])[:, None]
         self.nodes = torch.from_numpy(((high + low) / 2 + (high - low) / 2 * points).reshape(-1))
         self.weights = torch.from_numpy(((high - low) / 2 * weights).reshape(-1))
@@ -81,7 +80,8 @@ class Surface:
     def smoothed(self, phase: Tensor, element: Element, state: State) -> Tensor:
         """The phase at the nodes, blurred by the fringing field where it is on."""
         if not element.has("crosstalk"):
-            return self.spread(phase)
+            count = len(self.nodes) // (self.native if self.chequered else 1)
+            return phase.repeat_interleave(count, -2).repeat_interleave(count, -1)
         spec = element.spec
         assert isinstance(spec, PhaseModulator)
         width = element.read(state, "crosstalk")
@@ -92,20 +92,26 @@ class Surface:
         kept = self._kept.get((kernel,))
         if kept is not None and kept[0].shape == width.shape and torch.equal(kept[0], width):
             return kept[1]
+        finer = self.native if self.chequered else 1
         places = (self.basis(1, axis).positions.to(width.device) for axis in (0, 1))
         y, x = (
-            effects.smoothed_boxes(place, pixels, kernel, width / self.pitch)
+            effects.smoothed_boxes(place * finer, pixels * finer, kernel, width / self.pitch * finer)
             for place, pixels in zip(places, self.shape, strict=True)
         )
         if not y.requires_grad:
             self._kept[(kernel,)] = (width, (y, x))
         return y, x
 
+    @property
+    def board(self) -> Tensor:
+        """+1 and -1 on the native pixels of a chequerboard, ``[y·native, x·native]``."""
+        y, x = (torch.arange(n * self.native) for n in self.shape)
+        return 1.0 - 2.0 * ((y[:, None] + x) % 2)
+
     def apertures(self) -> Tensor:
         """1 in the open part of the native pixels, 0 in the gaps, at the nodes ``[y·nodes, x·nodes]``."""
         assert self.fill is not None
-        inside = torch.remainder((self.nodes + 0.5) * self.native, 1.0)
-        open_ = ((inside - 0.5).abs() < self.fill / 2).to(torch.float64)
+        open_ = effects.pixel_aperture((self.nodes + 0.5) * self.native, self.fill)
         y, x = open_.repeat(self.shape[0]), open_.repeat(self.shape[1])
         return y[:, None] * x
 
@@ -127,26 +133,35 @@ def _pieces(native: int, blur: float | None, fill: float | None, steps: bool) ->
     return [ordered[0], *(b for a, b in itertools.pairwise(ordered) if b - a > 1e-9)]
 
 
-def surface_of(element: Element, native: int, *, steps: bool = False, density: int = 1) -> Surface | None:
+def _native_pieces(native: int, fill: float | None) -> list[float]:
+    """Every native pixel in halves, over which fringing is smooth, and in its gaps; each in as many pieces."""
+    inside = [0.0, 0.5] if fill is None else [0.0, (1 - fill) / 2, 0.5, (1 + fill) / 2]
+    return [(i + share) / native - 0.5 for i in range(native) for share in inside] + [0.5]
+
+
+def surface_of(
+    element: Element, native: int, *, steps: bool = False, chequered: bool = False, nodes: int = 3
+) -> Surface | None:
     """The surface a phase panel needs, None where each of its macro-pixels is uniform.
 
     Args:
         element: the panel at its place.
         native: native pixels a macro-pixel and axis.
         steps: see :class:`Surface`.
-        density: see :class:`Surface`.
+        chequered: see :class:`Surface`.
+        nodes: see :class:`Surface`.
     """
     spec, pitch = element.spec, element.pitch
     assert isinstance(spec, PhaseModulator)
     assert pitch is not None
     resolved = element.has("fill") and spec.fill_model != "throughput"
-    if not (element.has("crosstalk") or resolved or steps):
+    if not (element.has("crosstalk") or resolved or steps or chequered):
         return None
     blur = spec.crosstalk_fwhm / pitch if element.has("crosstalk") and spec.crosstalk_fwhm else None
     fill = spec.fill_factor**0.5 if resolved and spec.fill_factor else None
-    return Surface(element.pixels, native, pitch, blur=blur, fill=fill, steps=steps, density=density)
+    return Surface(element.pixels, native, pitch, blur=blur, fill=fill, steps=steps, chequered=chequered, nodes=nodes)
 
 
 def plain_surface(shape: tuple[int, int]) -> Surface:
     """Uniform macro-pixels, on nodes all the same, for light that is not uniform over them."""
-    return Surface(shape, 1, 1.0, density=3)
+    return Surface(shape, 1, 1.0, nodes=16)

@@ -1,4 +1,4 @@
-"""A pixelated 4f is no circulant, and one sample a pixel is not enough: against brute-force integration, in numpy alone.
+"""A pixelated 4f is no circulant, and one sample a pixel is not enough: against brute force, in numpy alone.
 
 Planes are sampled ``fine`` times a pixel by the midpoint rule; the lens is the plain Fourier sum between them.
 """

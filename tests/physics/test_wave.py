@@ -101,7 +101,7 @@ def test_a_field_taken_through_the_lens_itself_is_the_same(simulator):
 
 
 def test_an_aberrated_lens_is_the_same_in_both():
-    """Astigmatism and trefoil, vast over the clear aperture, a third of a wave over the fifteenth that the light fills."""
+    """Astigmatism and trefoil: vast over the clear aperture, a third of a wave over the fifteenth that is lit."""
     bench = lens_of(sim.reference_bench((8, 8)), zernike=((5, 8e-6), (6, -6e-6), (9, 80e-6))).only("*.aberration")
     commands, x, state = commands_for(bench.command_shapes), field_for((8, 8)), bench.nominal(1)
     pixel = box(sim.Pixel(bench, 1, order=4)(commands, x, state), 4)
