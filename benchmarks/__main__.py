@@ -15,8 +15,10 @@ from simulators.errors import InputError
 
 NAMES = (
     "propagation",
+    "levels",
     "training_step",
     "layers_speed",
+    "simulators_speed",
     "regression",
     "layers_accuracy",
     "fc_replacement",

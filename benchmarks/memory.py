@@ -45,13 +45,13 @@ def _measure(what: str, kernel: Any, features: int) -> float:
     # Made last, so that the process is at its peak when the call starts.
     x = torch.randn(SAMPLES // features, features, dtype=torch.complex64)
     cotangent = torch.ones_like(x)
-    before = _peak()
+    before = peak()
     call(x, cotangent)
     # The output; in training also the gradient of the input.
-    return (_peak() - before) / (x.numel() * x.element_size()) - (1 if what == "inference" else 2)
+    return (peak() - before) / (x.numel() * x.element_size()) - (1 if what == "inference" else 2)
 
 
-def _peak() -> int:
+def peak() -> int:
     """Largest resident size of this process so far, bytes."""
     status = Path("/proc/self/status")
     if status.exists():  # Linux's ru_maxrss begins with what the parent process had

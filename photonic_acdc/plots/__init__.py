@@ -6,6 +6,7 @@
 | ``robustness`` | :func:`accuracy_over_realisations`, :func:`accuracy_against_photons`, ``…_light`` |
 | ``budget`` | :func:`error_budget` |
 | ``pareto`` | :func:`pareto` |
+| ``levels`` | :func:`compare_levels` |
 | ``field`` | :func:`masks`, :func:`field_planes` |
 | ``bench`` | :func:`layout` |
 
@@ -15,6 +16,7 @@ Functions that fill a whole figure return the ``Figure``; the others return the 
 from photonic_acdc.plots.bench import layout
 from photonic_acdc.plots.budget import error_budget
 from photonic_acdc.plots.field import field_planes, mask_image, masks
+from photonic_acdc.plots.levels import compare_levels
 from photonic_acdc.plots.pareto import pareto
 from photonic_acdc.plots.robustness import (
     accuracy_against_light,
@@ -27,6 +29,7 @@ __all__ = [
     "accuracy_against_light",
     "accuracy_against_photons",
     "accuracy_over_realisations",
+    "compare_levels",
     "error_budget",
     "field_planes",
     "layout",
