@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 import simulators as sim
 from simulators.bases import pixel_modes, samples
+from simulators.grid import Grid
+from simulators.propagation import TwoF
 from simulators.wave import low_pass, modes_of
 
 
@@ -209,3 +211,28 @@ def test_no_bench_amplifies(modes, stages, scale, coma, diameter, kind, wave, se
     state = sim.Realisations(seed, (0,)).draw(bench, stages)
     matrix = cascade.matrix(commands_for(bench.command_shapes * stages, seed), state)
     assert torch.linalg.matrix_norm(matrix, 2).max() <= 1 + (1e-6 if wave else 1e-12)
+
+
+@pytest.mark.parametrize("diameter", [None, 22.9e-3, 1.2e-3])
+@pytest.mark.filterwarnings("ignore::simulators.errors.VignettingWarning")
+def test_a_crossing_is_the_sampled_2f_of_the_propagation_library(diameter):
+    """Two implementations: matrices between bases here, FFTs between grids there; with coma, and an edge that cuts."""
+    bench = sim.reference_bench((8, 8))
+    waves = {} if diameter is None else {5: 30.0 * (diameter / 22.9e-3) ** 2, 9: 100.0 * (diameter / 22.9e-3) ** 3}
+    if diameter is not None:
+        metres = tuple((noll, value * bench.source.wavelength) for noll, value in waves.items())
+        bench = lens_of(bench, diameter=diameter, zernike=metres)
+    bench = bench.only("*.aberration") if waves else bench.only()
+    wave, state = sim.Wave(bench, 1, order=1), bench.nominal(1)
+    commands, x = commands_for(bench.command_shapes), field_for((8, 8), rows=1)
+    field = wave.masks(commands, state, None, None)[0](x)
+    found = wave.crossings(state, field)[0](field)
+    (plane, _), (behind, _) = wave.planes[:2]
+    pitch = bench.stage[0].pitch
+    grids = [Grid((p.cells, p.cells), (p.width * pitch, p.width * pitch)) for p in (plane, behind)]
+    two_f = TwoF(*grids, bench.source.wavelength, 0.1, aperture=diameter, aberration=waves or None)
+    densities = two_f(field[0, 0] / math.sqrt(grids[0].cell)) * math.sqrt(grids[1].cell)
+    turn = (densities.conj() * found[0, 0]).sum()
+    turn = turn / turn.abs()  # the constant phase, 1/i of a lens
+    assert float((densities * turn - found[0, 0]).norm() / found.norm()) < (1e-12 if diameter is None else 2e-2)
+    assert abs(float(densities.norm() / found.norm()) - 1) < 5e-3
