@@ -90,27 +90,34 @@ def search(
 @app.command()
 def devices(
     name: Annotated[str | None, typer.Argument(help="A device of the catalogue, or a .toml file.")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", "-k", help="List this kind alone, such as lens.")] = None,
     as_json: _Json = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the list as a page of documentation.")] = False,
 ) -> None:
     """List the catalogue, or the figures of one device with their sources.
 
     Example: photonic-acdc devices holoeye_pluto21_vis
     """
-    from photonic_acdc.cli import tables
-    from simulators.devices import catalogue, load_device
+    from photonic_acdc.cli import devices as views
+    from simulators.devices import load_device
 
     if name is None:
-        found = [load_device(each) for each in catalogue()]
+        found = views.of_kind(kind)
         if as_json:
             _print_json([device.to_dict() for device in found])
+        elif as_markdown:
+            print(views.markdown(found), end="")
         else:
-            tables.device_list(found)
+            views.catalogue_list(found)
         return
+    for option, given in (("--kind", kind is not None), ("--markdown", as_markdown)):
+        if given:
+            raise InputError(f"{option} beside the device {name!r}", allowed="the list of devices, without a name")
     device = load_device(name)
     if as_json:
         _print_json(device.to_dict())
     else:
-        tables.device(device)
+        views.sheet(device)
 
 
 def _run(config: Any, directory: Path, as_json: bool) -> None:

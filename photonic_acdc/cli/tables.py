@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from photonic_acdc.runs.stages import Report
-from simulators.spec import DeviceSpec
 
 _ROWS = {
     "ideal": "ideal layer, no devices",
@@ -123,35 +121,3 @@ def _settings(row: dict[str, Any]) -> str:
     return ", ".join(
         sign.format(row[name]) for name, sign in _SIGNS.items() if row.get(name) not in (None, False, "none")
     )
-
-
-def device_list(found: Sequence[DeviceSpec]) -> None:
-    """The catalogue."""
-    table = Table(Column("name", no_wrap=True), "kind", Column("wavelengths", no_wrap=True), "vendor", "notes")
-    for entry in found:
-        low_high = entry.wavelength_range
-        waves = f"{low_high[0] * 1e9:.0f}-{low_high[1] * 1e9:.0f} nm" if low_high else ""
-        table.add_row(entry.name, entry.kind_name, waves, escape(entry.vendor or ""), escape(entry.notes or ""))
-    Console().print(table)
-
-
-def device(entry: DeviceSpec) -> None:
-    """One data sheet: every figure in SI units, with its source."""
-    table = Table("figure", "value (SI)", "confidence", "source", title=f"{entry.name} ({entry.kind_name})")
-    skip = {"name", "kind", "provenance"}
-    for name, value in entry.to_dict().items():
-        if name in skip:
-            continue
-        known = any(p.figure == name for p in entry.provenance)
-        origin = entry.source_of(name) if known else None
-        table.add_row(
-            name, escape(_shown(value)), origin.confidence if origin else "", escape(origin.source) if origin else ""
-        )
-    Console().print(table)
-
-
-def _shown(value: Any) -> str:
-    """A figure without the noise of binary fractions."""
-    if isinstance(value, list):
-        return ", ".join(map(_shown, value))
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

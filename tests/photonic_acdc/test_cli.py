@@ -17,7 +17,7 @@ from test_config import BAD, UNFIT
 from typer.testing import CliRunner
 
 from photonic_acdc.cli.main import app, entry
-from simulators.devices import catalogue, load_device
+from simulators.devices import catalogue
 
 COMMANDS = ("run", "demo", "search", "devices")
 
@@ -132,80 +132,6 @@ def test_no_command_shows_the_help(tmp_path):
     done = program(cwd=tmp_path)
     assert "Usage" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-
-
-# --- devices ---------------------------------------------------------------------------------------------------------
-
-
-def test_devices_lists_the_catalogue(invoke):
-    text = invoke("devices")
-    assert all(name in text for name in catalogue())
-    assert "phase modulator" in text
-
-
-def test_devices_as_json(invoke):
-    found = json.loads(invoke("devices", "--json"))
-    assert [entry["name"] for entry in found] == list(catalogue())
-    assert all(entry["kind"] for entry in found)
-
-
-@pytest.mark.parametrize("name", ["holoeye_pluto21_vis", "hene_633", "thorlabs_ac254_100_a", "sony_imx174"])
-def test_one_device_with_its_sources(invoke, name):
-    text = invoke("devices", name)
-    assert name in text
-    device = load_device(name)
-    assert all(entry.figure in text and entry.confidence in text for entry in device.provenance)
-
-
-@pytest.mark.parametrize("name", catalogue())
-def test_one_device_as_json_is_the_device(invoke, name):
-    found = json.loads(invoke("devices", name, "--json"))
-    device = load_device(name)
-    assert found == json.loads(json.dumps(device.to_dict()))
-    assert type(device).from_dict(found) == device
-
-
-def test_a_device_of_ones_own(invoke, tmp_path):
-    (tmp_path / "mine.toml").write_text("kind = 'lens'\nfocal_length = '80 mm'\ndiameter = '25 mm'\n")
-    found = json.loads(invoke("devices", "mine.toml", "--json"))
-    assert found == {"name": "mine", "kind": "lens", "focal_length": 0.08, "diameter": 0.025, "provenance": []}
-
-
-def test_unknown_device(refused):
-    text = refused("devices", "holoeye_pluto_vis")
-    assert "'holoeye_pluto_vis'" in text
-    assert "did you mean holoeye_pluto21_vis" in text
-
-
-@pytest.mark.parametrize(
-    ("content", "needles"),
-    [
-        (
-            "kind = 'lens'\nfocal_length = '80 um^2'\ndiameter = '1 cm'",
-            ["mine.toml: focal_length", "'80 um^2'", "8 um"],
-        ),
-        (
-            "kind = 'lens'\nfocal_length = 0.08\ndiameter = '1 cm'",
-            ["mine.toml: focal_length", "0.08, which has no unit"],
-        ),
-        ("kind = 'lens'\ndiameter = '1 cm'", ["mine.toml: focal_length", "must be given"]),
-        ("kind = 'lense'", ["mine.toml: kind", "'lense'", "phase_modulator"]),
-        ("kind = [", ["mine.toml", "valid TOML"]),
-    ],
-    ids=["unit", "no unit", "missing", "kind", "syntax"],
-)
-def test_bad_device_of_ones_own(refused, tmp_path, content, needles):
-    (tmp_path / "mine.toml").write_text(content)
-    text = refused("devices", "mine.toml")
-    assert all(needle in text for needle in needles)
-
-
-def test_unknown_device_as_a_program(tmp_path):
-    done = program("devices", "hene633", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert_one_sentence(done.stderr)
-    assert "did you mean hene_633" in done.stderr
 
 
 # --- runs that are refused ------------------------------------------------------------------------------------------

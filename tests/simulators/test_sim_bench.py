@@ -184,8 +184,8 @@ def test_the_input_is_imaged_onto_the_first_mask_pixel_by_pixel():
             r"stage\[3\]\.device: got phase_modulator; allowed: a lens",
         ),
         (
-            lambda b: {"stage": placed(b, 0, companion=b.stage[0].device)},
-            r"stage\[0\]\.companion: got phase_modulator; allowed: an amplitude panel",
+            lambda b: {"stage": placed(b, 0, companion=b.stage[0].device, double_phase=True)},
+            r"stage\[0\]\.double_phase: got True; allowed: for a phase panel without a companion",
         ),
         (
             lambda b: {"input": b.input.replace(device=b.stage[0].device)},

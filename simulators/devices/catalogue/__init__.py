@@ -1,6 +1,7 @@
 """The catalogue: one ``.toml`` a real device, every figure with its source and confidence.
 
 Most figures are second-hand or nominal: they are defaults to edit, not promises. A user's own file has the same form.
+:mod:`~simulators.devices.catalogue.figures` says them in words.
 """
 
 from __future__ import annotations
@@ -41,12 +42,17 @@ def device_data(name: str) -> Mapping[str, Any]:
     """The plain data of a device by its catalogue name, or of a user's own ``.toml`` file.
 
     Raises:
-        InputError: an unknown name (with the nearest ones), or a file that cannot be read.
+        InputError: an unknown name (with the nearest ones), or a file that cannot be read or is no whole data sheet.
     """
     if name.endswith(".toml"):  # a user's own file: read each time, for it may have been edited
-        return {"name": Path(name).stem, **read_toml(name)}
+        data = {"name": Path(name).stem, **read_toml(name)}
+        # Here, where the file is known: on a bench its errors would be put down to the bench's file.
+        device_from(data, file=name)
+        return data
     if name not in catalogue():
-        raise InputError(f"device {name!r} is not in the catalogue", allowed=nearest(name, catalogue()))
+        parts = [known for known in catalogue() if name.lower() in known] if name else []
+        allowed = f"did you mean {' or '.join(parts)}?" if 0 < len(parts) <= 5 else nearest(name, catalogue())
+        raise InputError(f"device {name!r} is not in the catalogue", allowed=allowed)
     return _shipped(name)
 
 
