@@ -12,8 +12,10 @@ This package knows nothing of layers or training. Its names load on first use.
 | ``effects`` | what spoils light, one pure function each |
 | ``devices`` | data sheets, the chain of effects of each device, the catalogue |
 | ``bench``, ``reference`` | placed devices; addresses, effects, figures; the reference bench |
-| ``fourier`` | the transform of a lens between planes of pixels |
-| ``ideal``, ``pixel`` | the simulators; ``simulator`` is their protocol |
+| ``bases``, ``fourier`` | how a field is written along an axis, and a path between two planes as a matrix |
+| ``grid``, ``propagation``, ``zernike`` | sampled light by itself: free space, Fourier transforms, a real lens |
+| ``ideal``, ``pixel``, ``wave`` | the simulators; ``simulator`` is their protocol, ``cascade`` what two of them share |
+| ``levels``, ``effective``, ``energy``, ``modulation`` | comparing simulators, a cheap one, energy, complex masks |
 | ``detection`` | field → frames → numbers |
 """
 
@@ -24,19 +26,25 @@ from typing import TYPE_CHECKING
 
 _WHERE = {
     "AmplitudeModulator": "devices",
+    "AngularSpectrum": "propagation",
     "Bench": "bench",
     "Camera": "devices",
+    "Collins": "propagation",
     "Command": "simulator",
     "EffectRef": "devices",
+    "FourierTransform": "propagation",
+    "FreeSpace": "devices",
+    "Fresnel": "propagation",
+    "FresnelTransform": "propagation",
+    "Grid": "grid",
     "Ideal": "ideal",
     "InputError": "errors",
     "Laser": "devices",
     "Lens": "devices",
+    "Misalignment": "devices",
     "PhaseModulator": "devices",
     "Photodiode": "devices",
     "Pixel": "pixel",
-    "Misalignment": "devices",
-    "FreeSpace": "devices",
     "Placed": "placed",
     "Readout": "detection",
     "Realisations": "random",
@@ -46,6 +54,7 @@ _WHERE = {
     "Shots": "random",
     "Simulator": "simulator",
     "State": "random",
+    "TwoF": "propagation",
     "VignettingWarning": "errors",
     "Wave": "wave",
     "catalogue": "devices",
@@ -53,17 +62,26 @@ _WHERE = {
     "compare_modulations": "modulation",
     "effective_masks": "effective",
     "energy_books": "energy",
+    "free_space": "propagation",
     "load_device": "devices",
     "reference_bench": "reference",
+    "wavefront": "zernike",
+    "zernike_basis": "zernike",
 }
 
 __all__ = [
     "AmplitudeModulator",
+    "AngularSpectrum",
     "Bench",
     "Camera",
+    "Collins",
     "Command",
     "EffectRef",
+    "FourierTransform",
     "FreeSpace",
+    "Fresnel",
+    "FresnelTransform",
+    "Grid",
     "Ideal",
     "InputError",
     "Laser",
@@ -81,6 +99,7 @@ __all__ = [
     "Shots",
     "Simulator",
     "State",
+    "TwoF",
     "VignettingWarning",
     "Wave",
     "catalogue",
@@ -89,8 +108,11 @@ __all__ = [
     "effective_masks",
     "effects",
     "energy_books",
+    "free_space",
     "load_device",
     "reference_bench",
+    "wavefront",
+    "zernike_basis",
 ]
 
 if TYPE_CHECKING:
@@ -114,15 +136,26 @@ if TYPE_CHECKING:
     from simulators.effective import effective_masks
     from simulators.energy import energy_books
     from simulators.errors import InputError, SamplingWarning, SaturationWarning, VignettingWarning
+    from simulators.grid import Grid
     from simulators.ideal import Ideal
     from simulators.levels import compare_levels
     from simulators.modulation import compare_modulations
     from simulators.pixel import Pixel
     from simulators.placed import Placed
+    from simulators.propagation import (
+        AngularSpectrum,
+        Collins,
+        FourierTransform,
+        Fresnel,
+        FresnelTransform,
+        TwoF,
+        free_space,
+    )
     from simulators.random import Realisations, Shots, State
     from simulators.reference import reference_bench
     from simulators.simulator import Command, Simulator
     from simulators.wave import Wave
+    from simulators.zernike import wavefront, zernike_basis
 
 
 def __getattr__(name: str):
