@@ -114,7 +114,8 @@ def show_phase(
         surface: nodes inside the pixels, for effects that act there; None: there are none.
 
     Returns:
-        Complex ``[(Q,) R or 1, B or 1, y, x]``, |t| ≤ 1; at the nodes of ``surface`` where there is one.
+        Complex, |t| ≤ 1: the axes of ``phase``, broadcast against ``[(Q,) R or 1, B or 1, y, x]`` of the figures that
+        act; at the nodes of ``surface`` where there is one. Without nodes nothing fringes and gaps only dim.
     """
     spec = element.spec
     assert isinstance(spec, PhaseModulator)

@@ -48,7 +48,7 @@ class Surface:
         low, high = np.array(edges[:-1])[:, None], np.array(edges[1:])[:, None]
         self.nodes = torch.from_numpy(((high + low) / 2 + (high - low) / 2 * points).reshape(-1))
         self.weights = torch.from_numpy(((high - low) / 2 * weights).reshape(-1))
-        self._kept: dict[tuple, tuple[Tensor, tuple[Tensor, Tensor]]] = {}
+        self._kept: tuple[Tensor, tuple[Tensor, Tensor]] | None = None  # of one panel, whose kernel does not change
 
     @functools.cached_property
     def _bases(self) -> dict[tuple[int, int], Basis]:
@@ -89,17 +89,20 @@ class Surface:
         return y.to(phase) @ phase @ x.to(phase).mT
 
     def _blurs(self, width: Tensor, kernel: KernelName) -> tuple[Tensor, Tensor]:
-        kept = self._kept.get((kernel,))
-        if kept is not None and kept[0].shape == width.shape and torch.equal(kept[0], width):
-            return kept[1]
+        if torch.is_grad_enabled() and width.requires_grad:
+            return self._blur(width, kernel)
+        if self._kept is None or not _same(self._kept[0], width):
+            with torch.inference_mode(False), torch.no_grad():  # what is kept must be fit for training later
+                self._kept = (width.clone(), self._blur(width, kernel))
+        return self._kept[1]
+
+    def _blur(self, width: Tensor, kernel: KernelName) -> tuple[Tensor, Tensor]:
         finer = self.native if self.chequered else 1
         places = (self.basis(1, axis).positions.to(width.device) for axis in (0, 1))
         y, x = (
             effects.smoothed_boxes(place * finer, pixels * finer, kernel, width / self.pitch * finer)
             for place, pixels in zip(places, self.shape, strict=True)
         )
-        if not y.requires_grad:
-            self._kept[(kernel,)] = (width, (y, x))
         return y, x
 
     @property
@@ -114,6 +117,10 @@ class Surface:
         open_ = effects.pixel_aperture((self.nodes + 0.5) * self.native, self.fill)
         y, x = open_.repeat(self.shape[0]), open_.repeat(self.shape[1])
         return y[:, None] * x
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and a.device == b.device and torch.equal(a, b)
 
 
 def _pieces(native: int, blur: float | None, fill: float | None, steps: bool) -> list[float]:

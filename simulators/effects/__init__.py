@@ -18,6 +18,7 @@ They know no spec and draw nothing: figures and random values are handed to them
 | ``profile`` | how a laser beam lights the modes |
 | ``stray`` | ghosts, background, depolarised light, orders of a neighbouring zone |
 | ``polarisation`` | polarisers and wave plates |
+| ``limits`` | what a figure may be |
 | ``counting``, ``adc`` | photo-electrons and digits: shot noise, read noise, full well, converters |
 """
 

@@ -23,9 +23,9 @@ KernelName = Literal["gaussian", "exponential", "super_gaussian"]
 #: Exponent of the super-Gaussian spectrum exp(-|ν/w|^q), fitted together with w = 0.92 cycles a pixel of 12.5 µm.
 _EXPONENT = 2.3
 #: Points of the tabulated kernel, and how many widths it reaches to either side: the fit was made with a kernel of
-#: 3 pixels, whose full width at half maximum is 0.6025 pixels.
+#: 3 pixels, whose full width at half maximum is 0.6045 pixels.
 _TABLE = 4001
-_REACH = 1.5 / 0.6025
+_REACH = 1.5 / 0.6045
 
 
 def smoothed_boxes(positions: Tensor, pixels: int, kernel: KernelName, width: Tensor | float) -> Tensor:
@@ -40,7 +40,7 @@ def smoothed_boxes(positions: Tensor, pixels: int, kernel: KernelName, width: Te
         positions: in pixels on the centred grid (pixel k spans k - (P-1)/2 ± 1/2), ``[S]``.
         pixels: P.
         kernel: ``"gaussian"``, ``"exponential"`` (:math:`e^{-|x|/a}`, a = width/(2 ln 2)), or ``"super_gaussian"``
-            (the modulus of the transform of :math:`e^{-|\nu/w|^{2.3}}`, w = 0.554/width, over ±2.49 widths).
+            (the modulus of the transform of :math:`e^{-|\nu/w|^{2.3}}`, w = 0.556/width, over ±2.48 widths).
         width: full width at half maximum, in pixels, > 0, any shape ``[...]``; differentiable.
 
     Returns:
@@ -85,8 +85,14 @@ def _integral(x: Tensor, kernel: KernelName) -> Tensor:
     return b + 0.5 * share * (c - a + share * (2 * a - 5 * b + 4 * c - d + share * (3 * (b - c) + d - a)))
 
 
-@functools.cache
+@torch.compiler.assume_constant_result  # which looks at plain functions only, so the cache is one further in
 def _super_gaussian() -> Tensor:
+    with torch.inference_mode(False):
+        return _tabulated()
+
+
+@functools.cache
+def _tabulated() -> Tensor:
     """Integral of the kernel of unit full width at half maximum, tabulated over ± _REACH widths."""
     k = np.linspace(0, 5, 1001)
     spectrum = np.exp(-(k**_EXPONENT))  # 3e-18 at the end

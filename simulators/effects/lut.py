@@ -7,10 +7,13 @@ import math
 import torch
 from torch import Tensor
 
+from simulators.effects.limits import check_figure
 from simulators.errors import InputError
 
 #: Harmonics of the residual curve; liquid-crystal tables err smoothly.
 HARMONICS = 3
+#: Share of the stroke below which a bent response goes on in a straight line.
+_KNEE = 1e-6
 
 
 def lut_residual(phase: Tensor, coefficients: Tensor, stroke: Tensor | float) -> Tensor:
@@ -51,27 +54,48 @@ def gamma_response(phase: Tensor, stroke: Tensor | float, gamma: Tensor | float)
         gamma: γ > 0, broadcastable; 1: as commanded.
 
     Returns:
-        Rad, in [0, S]; the gradient at φ = 0 is that of φ = 1e-6 S.
+        Rad, in [0, S]. Below 1e-6 S the response is a straight line, so that the gradient stays finite at 0.
 
-    Source: the usual two-parameter model of a liquid-crystal panel's response.
+    Raises:
+        InputError: a stroke or γ that is not positive.
+
+    Source: the gamma curve of display drivers, as phase panels are calibrated with. Not modelled: an offset at no
+    drive; :func:`measured_response` takes any curve.
     """
-    share = (phase / stroke).clamp(min=1e-6)  # the power's gradient has no bound at 0
-    return torch.where(phase > 1e-6 * stroke, stroke * share**gamma, phase)
+    check_figure("stroke", stroke, 0, above=True)
+    check_figure("gamma", gamma, 0, above=True)
+    share = phase / stroke
+    bent = share.clamp(min=_KNEE)  # the power's gradient has no bound at 0
+    return stroke * bent**gamma * (share / bent)
 
 
 def measured_response(drive: Tensor, levels: Tensor, phases: Tensor) -> Tensor:
-    """Phase at ``drive`` from a measured table, linear between its points.
+    r"""Phase at ``drive`` from a measured table, linear between its points.
+
+    .. math:: \phi(g) = \phi_j + (\phi_{j+1} - \phi_j)\,\frac{g - g_j}{g_{j+1} - g_j}
+
+    Linear, because it adds no extrema to a monotone table and reaches the measured points exactly.
 
     Args:
-        drive: any shape, within the table.
-        levels: drive levels of the table, ``[L]``, ascending.
-        phases: phases measured there, rad, ``[L]``, ascending.
+        drive: g, any shape, within the table.
+        levels: g_j, drive levels of the table, ``[L]``, strictly ascending.
+        phases: φ_j measured there, rad, ``[L]``, nowhere descending.
+
+    Returns:
+        Rad, the shape of ``drive``; differentiable in all three.
 
     Raises:
-        InputError: a table that is not ascending, or a drive beyond it.
+        InputError: a table of fewer than two points or one that is not monotone, or a drive beyond it.
     """
+    if levels.ndim != 1 or levels.shape != phases.shape or len(levels) < 2:
+        raise InputError(
+            "measured response",
+            value=f"levels {list(levels.shape)} and phases {list(phases.shape)}",
+            allowed="as many phases as levels, two or more",
+        )
     if (levels.diff() <= 0).any() or (phases.diff() < 0).any():
         raise InputError("measured response", value="not monotone", allowed="ascending levels and phases")
+    levels, phases = levels.to(drive), phases.to(drive)
     low, high = levels[0].item(), levels[-1].item()
     if (drive.detach() < low).any() or (drive.detach() > high).any():
         raise InputError("drive", value=f"beyond {low:g} to {high:g}", allowed="within the measured table")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from simulators.effects.limits import check_figure
+
 
 def rotation(angle: Tensor) -> Tensor:
     """Real ``[..., 2, 2]`` that turns a vector by ``angle`` (rad)."""
@@ -13,10 +15,26 @@ def rotation(angle: Tensor) -> Tensor:
 
 
 def polariser(angle: Tensor, extinction_ratio: float | None = None) -> Tensor:
-    """Jones matrix ``[..., 2, 2]`` of a polariser that passes ``angle``; None: nothing of the other polarisation.
+    r"""Jones matrix of a polariser.
 
-    Behind one, linear light at θ to it has the power cos²θ (Malus), plus sin²θ over the extinction ratio.
+    .. math:: J = R(\alpha)\,\mathrm{diag}(1, 1/\sqrt{ER})\,R(-\alpha)
+
+    Behind it, linear light at θ to its axis has the power cos²θ (Malus), plus sin²θ over the extinction ratio.
+
+    Args:
+        angle: α of the polarisation that passes, rad, any shape ``[...]``.
+        extinction_ratio: of powers, ≥ 1; None: nothing of the other polarisation passes.
+
+    Returns:
+        Real ``[..., 2, 2]``.
+
+    Raises:
+        InputError: an extinction ratio below 1.
+
+    Source: Hecht, *Optics*, ch. 8.
     """
+    if extinction_ratio is not None:
+        check_figure("extinction ratio", extinction_ratio, 1)
     leak = 0.0 if extinction_ratio is None else extinction_ratio**-0.5
     passed = torch.diag(torch.tensor([1.0, leak], dtype=angle.dtype, device=angle.device))
     turn = rotation(angle)
@@ -24,10 +42,21 @@ def polariser(angle: Tensor, extinction_ratio: float | None = None) -> Tensor:
 
 
 def wave_plate(angle: Tensor, retardance: Tensor) -> Tensor:
-    """Jones matrix, complex ``[..., 2, 2]``, of a plate whose slow axis stands at ``angle`` (retardance in rad).
+    r"""Jones matrix of a plate that delays one linear polarisation against the other.
 
-    With exp(-iωt) the slow polarisation is ahead in phase by +retardance. Half a wave (π) mirrors
-    linear light at the axis, so turns it by 2·angle.
+    .. math:: J = R(\alpha)\,\mathrm{diag}(e^{i\Gamma/2}, e^{-i\Gamma/2})\,R(-\alpha)
+
+    With exp(-iωt) the slow polarisation gains the phase Γ on the fast one. Half a wave (Γ = π) mirrors linear light at
+    the axis: light along x is turned by 2α.
+
+    Args:
+        angle: α of the slow axis, rad.
+        retardance: Γ, rad; of shapes that broadcast to ``[...]``.
+
+    Returns:
+        Complex ``[..., 2, 2]``, unitary.
+
+    Source: Hecht, *Optics*, ch. 8.
     """
     half = retardance / 2
     slow, fast = torch.complex(half.cos(), half.sin()), torch.complex(half.cos(), -half.sin())

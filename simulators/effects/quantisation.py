@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from simulators.errors import InputError
+
 
 def straight_through(exact: Tensor, rounded: Tensor) -> Tensor:
     """The value of ``rounded`` with the gradient of ``exact`` (Bengio et al., arXiv:1308.3432)."""
@@ -49,24 +51,59 @@ def quantise_phase(phase: Tensor, bits: int, stroke: Tensor | float) -> Tensor:
 
 
 def quantise_to(phase: Tensor, levels: Tensor) -> Tensor:
-    """Nearest of any set of phase levels, measured on the circle, straight-through.
+    r"""Nearest of any set of phase levels, measured on the circle, straight-through.
+
+    .. math:: Q(\phi) = \arg\min_{\phi_q} \bigl|\arg e^{i(\phi - \phi_q)}\bigr|
+
+    Even levels over a stroke are a special case, which :func:`quantise_phase` finds without a search.
 
     Args:
         phase: rad, any shape; wrapped into [0, 2π).
-        levels: rad, ``[L]``, in any order.
+        levels: rad, ``[L]`` in any order, or ``[..., L]`` where the leading axes broadcast against ``phase``.
 
     Returns:
-        The shown level itself, gradient 1; the shape of ``phase``.
+        The chosen level as it is given, gradient 1; the shape of ``phase`` broadcast against the leading axes.
 
-    Source: the circular distance is that of phase-shifting displays with uneven levels, such as piston micro-mirrors.
+    Raises:
+        InputError: no levels.
+
+    Source: Goodman and Silvestri, IBM J. Res. Dev. 14, 478 (1970), for the error of even levels; uneven ones are those
+    of piston micro-mirrors (:mod:`simulators.effects.level_tables`).
     """
+    _some(levels, "phase levels")
+    levels = levels.to(phase)
     turn = 2 * math.pi
     phase = torch.remainder(phase, turn)
     distance = torch.remainder(phase.detach()[..., None] - levels + math.pi, turn) - math.pi
-    return straight_through(phase, levels[distance.abs().argmin(-1)])
+    return straight_through(phase, _chosen(levels, distance))
 
 
 def nearest_level(value: Tensor, levels: Tensor) -> Tensor:
-    """Nearest of any set of levels ``[L]`` on the line, straight-through; a binary panel has the levels 0 and 1."""
-    chosen = (value.detach()[..., None] - levels).abs().argmin(-1)
-    return straight_through(value, levels[chosen])
+    r"""Nearest of any set of levels on the line, straight-through: amplitudes, of a binary panel 0 and 1.
+
+    .. math:: Q(v) = \arg\min_{v_q} |v - v_q|
+
+    Args:
+        value: any shape.
+        levels: in the value's unit, ``[L]`` in any order, or ``[..., L]`` as of :func:`quantise_to`.
+
+    Returns:
+        The chosen level, gradient 1.
+
+    Raises:
+        InputError: no levels.
+    """
+    _some(levels, "levels")
+    levels = levels.to(value)
+    return straight_through(value, _chosen(levels, value.detach()[..., None] - levels))
+
+
+def _chosen(levels: Tensor, distance: Tensor) -> Tensor:
+    """The level of the smallest distance, along the last axis."""
+    nearest = distance.abs().argmin(-1, keepdim=True)
+    return levels.expand(distance.shape).gather(-1, nearest)[..., 0]
+
+
+def _some(levels: Tensor, name: str) -> None:
+    if levels.ndim == 0 or levels.shape[-1] == 0:
+        raise InputError(name, value=f"shape {list(levels.shape)}", allowed="at least one along the last axis")

@@ -7,9 +7,21 @@ import functools
 import torch
 from torch import Tensor
 
+from simulators.effects.limits import check_figure
+
 
 def flatness(coefficients: Tensor, shapes: Tensor) -> Tensor:
-    """A bow of low order: ``[R, 1, T]`` coefficients (rad) on ``[T, y, x]`` shapes → rad ``[R, 1, y, x]``."""
+    r"""Phase of a panel that is not flat.
+
+    .. math:: \phi(y, x) = \sum_t c_t\,Z_t(y, x)
+
+    Args:
+        coefficients: c, rad, ``[R, 1, T]``.
+        shapes: Z, maps of low order, as Zernike polynomials are, or measured ones, ``[T, y, x]``.
+
+    Returns:
+        φ, rad, ``[R, 1, y, x]``, dtype and device of ``shapes``.
+    """
     return torch.einsum("...t,tyx->...yx", coefficients.to(shapes), shapes)
 
 
@@ -27,13 +39,26 @@ def correlated(error: Tensor, length: float) -> Tensor:
 
     Returns:
         The same shape.
+
+    Raises:
+        InputError: a length that is not positive.
+
+    Source: the square root of a covariance, Cressie, *Statistics for Spatial Data* (1993). Not modelled:
+    correlation across the gap between two zones of one panel.
     """
+    check_figure("correlation length", length, 0, above=True)
     y, x = (_root(n, length).to(error) for n in tuple(error.shape[-2:]))
     return y @ error @ x.mT
 
 
-@functools.lru_cache(maxsize=64)
+@torch.compiler.assume_constant_result  # which looks at plain functions only, so the cache is one further in
 def _root(count: int, length: float) -> Tensor:
+    with torch.inference_mode(False):
+        return _kept_root(count, length)
+
+
+@functools.lru_cache(maxsize=64)
+def _kept_root(count: int, length: float) -> Tensor:
     """Symmetric square root of the correlation matrix."""
     place = torch.arange(count, dtype=torch.float64)
     matrix = torch.exp(-((place[:, None] - place) ** 2) / (2 * length**2))
