@@ -136,12 +136,14 @@ class Paths:
 
     def _matrix(self, key: tuple, front: Basis, back: Basis, path: Path, dtype: torch.dtype) -> Tensor:
         figures = [value for field in fields(path) if not isinstance(value := getattr(path, field.name), tuple)]
+        if learned(*figures):
+            return path_matrix(front, back, path).to(dtype)
         kept = self._kept.get((*key, dtype))
         if kept is not None and all(_same(a, b) for a, b in zip(figures, kept[0], strict=True)):
             return kept[1]
-        matrix = path_matrix(front, back, path).to(dtype)
-        if not matrix.requires_grad:
-            self._kept[(*key, dtype)] = (figures, matrix)
+        with torch.inference_mode(False), torch.no_grad():  # a kept matrix must be fit for training later
+            matrix = path_matrix(front, back, path).to(dtype)
+            self._kept[(*key, dtype)] = ([None if figure is None else figure.clone() for figure in figures], matrix)
         return matrix
 
     def _window(self, j: int) -> _Window | None:
@@ -441,10 +443,15 @@ def _booked(book: Callable[[str, Tensor], None] | None, cause: str, field: Tenso
     return field
 
 
+def learned(*figures: Tensor | None) -> bool:
+    """Whether a gradient is asked of any of them: then what was kept is of no use."""
+    return torch.is_grad_enabled() and any(figure is not None and figure.requires_grad for figure in figures)
+
+
 def _same(a: Tensor | None, b: Tensor | None) -> bool:
     if a is None or b is None:
         return a is b
-    return a.shape == b.shape and torch.equal(a, b)
+    return a.shape == b.shape and a.device == b.device and torch.equal(a, b)
 
 
 def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:

@@ -84,8 +84,6 @@ def test_bad_input():
     mask = bench.stage[0]
     with pytest.raises(sim.InputError, match=r"stage\[0\]\.double_phase: got True; allowed: for a phase panel without"):
         bench.replace(stage=(mask.replace(companion=mask.device, double_phase=True), *bench.stage[1:]))
-    with pytest.raises(
-        sim.InputError, match=r"stage\[0\]\.macro_pixel: a chequerboard .*got 1; allowed: an even number"
-    ):
-        small = [p.replace(macro_pixel=1, double_phase=True) if j == 0 else p for j, p in enumerate(bench.stage)]
+    small = [p.replace(macro_pixel=1, double_phase=True) if j == 0 else p for j, p in enumerate(bench.stage)]
+    with pytest.raises(sim.InputError, match=r"\[0\]\.macro_pixel: a chequerboard .*got 1; allowed: an even number"):
         bench.replace(modes=(1, 1), stage=small, input=bench.input.replace(macro_pixel=1))
