@@ -22,6 +22,7 @@ _WHERE = {
     "over_realisations": "photonic_acdc.optical",
     "parameter_groups": "photonic_acdc.layers",
     "rebind": "photonic_acdc.optical",
+    "refit": "photonic_acdc.calibration",
     "replace_linear": "photonic_acdc.layers",
     "run": "photonic_acdc.runs",
     "save_tensors": "photonic_acdc.storage",
@@ -29,13 +30,14 @@ _WHERE = {
     "to_optical": "photonic_acdc.optical",
     "train": "photonic_acdc.training",
 }
-_PACKAGES = ("analysis", "data", "layers", "layout", "plots", "search", "transforms")
+_PACKAGES = ("analysis", "calibration", "data", "layers", "layout", "plots", "search", "transforms")
 
 __version__ = "0.1.0"
 __all__ = [
     "InputError",
     "OpticalCascade",
     "analysis",
+    "calibration",
     "cascades",
     "data",
     "layers",
@@ -47,6 +49,7 @@ __all__ = [
     "parameter_groups",
     "plots",
     "rebind",
+    "refit",
     "replace_linear",
     "run",
     "save_tensors",
@@ -58,7 +61,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from photonic_acdc import analysis, data, layers, layout, plots, search, transforms
+    from photonic_acdc import analysis, calibration, data, layers, layout, plots, search, transforms
+    from photonic_acdc.calibration import refit
     from photonic_acdc.layers import parameter_groups, replace_linear
     from photonic_acdc.optical import (
         OpticalCascade,

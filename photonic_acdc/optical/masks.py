@@ -1,6 +1,7 @@
 r"""What an optical cascade trains, and how it becomes commands for the modulators.
 
 *Native*: the physical masks themselves. *Exact*: the layer's logical masks, mapped to physical ones on every call.
+*Given*: what a calibration has found.
 
 **The exact mapping.** On pixel boxes, lens · D · lens is a Hankel matrix T[l, n] = t[n + l], with t = B D Bᵀ
 (:func:`simulators.fourier.two_lens_taps`). The layer's stage F⁻¹ diag(d) F is circulant with taps c = F⁻¹d/√N, which is
@@ -10,6 +11,7 @@ back, every other stage's masks are reversed, and the readout reverses the last.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -189,3 +191,61 @@ class ExactMasks(nn.Module):
         wanted = taps[lags[0][:, None], lags[1]]
         inverse_y, inverse_x = (inverse.to(d) for inverse in self._inverse)
         return inverse_y @ wanted @ inverse_x.mT
+
+
+class GivenMasks(nn.Module):
+    """Commands as they are given: the phases are parameters; amplitudes, gain and order are kept as they are.
+
+    Args:
+        commands: of the 2K masks, copied.
+        gain: electronic amplitude gain, scalar.
+        reversed_order: whether the modes lie flipped at the detector.
+        readout_phase: phase that the electronics take out of each mode at the detector, rad, ``[y, x]``; counts of
+            photons have none. None: none.
+
+    Raises:
+        InputError: an odd number of commands.
+    """
+
+    def __init__(
+        self,
+        commands: Sequence[Command],
+        *,
+        gain: Tensor,
+        reversed_order: bool = False,
+        readout_phase: Tensor | None = None,
+    ):
+        super().__init__()
+        if not commands or len(commands) % 2:
+            raise InputError("GivenMasks: commands", value=len(commands), allowed="two masks a stage")
+        self.stages, self.reversed_order = len(commands) // 2, reversed_order
+        self.phases = nn.ParameterList(command.phase.detach().clone() for command in commands)
+        self._names = tuple(
+            None if command.amplitude is None else f"amplitude{j}" for j, command in enumerate(commands)
+        )
+        for name, command in zip(self._names, commands, strict=True):
+            if name is not None:
+                assert command.amplitude is not None
+                self.register_buffer(name, command.amplitude.detach().clone())
+        self.readout_phase: Tensor | None
+        self._gain: Tensor
+        self.register_buffer("_gain", gain.detach().clone())
+        self.register_buffer("readout_phase", None if readout_phase is None else readout_phase.detach().clone())
+
+    def commands(self) -> list[Command]:
+        """See :class:`Masks`."""
+        return [
+            Command(phase, None if name is None else self.get_buffer(name))
+            for phase, name in zip(self.phases, self._names, strict=True)
+        ]
+
+    def gain(self) -> Tensor:
+        """As given."""
+        return self._gain
+
+    def orient(self, modes: Tensor) -> Tensor:
+        """Take the readout phase out of complex modes, then turn them back."""
+        if self.readout_phase is not None and modes.is_complex():
+            phase = self.readout_phase
+            modes = modes * torch.complex(phase.cos(), -phase.sin()).to(modes.dtype)
+        return modes.flip(-2, -1) if self.reversed_order else modes
