@@ -56,7 +56,8 @@ def elements_of(bench: Bench, stages: int) -> tuple[Element, ...]:
             assert isinstance(lens, Lens | FreeSpace)
             found += modulators(f"stage[{s}].mask[{i}]", mask, bench.command_shapes[i])
             address = f"stage[{s}].lens[{i}]"
-            links = (*_pose(place.misalignment, lens=True), *lens.links())
+            pose = None if isinstance(lens, FreeSpace) else place.misalignment  # there is nothing to misplace
+            links = (*_pose(pose, lens=True), *lens.links())
             base = lens.base(scale=not _is_on(bench, f"{address}.scale_error"))
             found.append(element(address, lens, links, base=base))
     if bench.reference_arm is not None:

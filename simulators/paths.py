@@ -111,6 +111,10 @@ class Paths:
         """The crossings for ``state``, in the order of the light; matrices are kept while their figures stay."""
         return [self._crossing(j, state, dtype, device) for j in range(2 * self.stages)]
 
+    def path(self, j: int, axis: int, state: State, device: torch.device) -> Path:
+        """The figures of path ``j`` (of 2K) along ``axis`` (0: y, 1: x), over its whole distance."""
+        return _Place(self, j, state, device).path(axis)
+
     def _crossing(self, j: int, state: State, dtype: torch.dtype, device: torch.device) -> Crossing:
         lens = self._elements[f"stage[{j // 2}].lens[{j % 2}]"]
         front, back = self.planes[j], self.planes[j + 1]
@@ -307,9 +311,14 @@ class _Place:
     ) -> Path:
         pitch_in = width if lens_plane == "front" else self._pitch_in
         pitch_out = width if lens_plane == "back" else self._pitch_out
-        lens = self._lateral(self._lens, axis)
-        offset_in = None if lens_plane == "front" else _minus(self._lateral(self._front, axis), lens)
-        offset_out = None if lens_plane == "back" else _minus(self._lateral(self._back, axis), lens)
+        front, back = self._lateral(self._front, axis), self._lateral(self._back, axis)
+        if isinstance(self._lens.spec, Lens):
+            lens = self._lateral(self._lens, axis)
+            offset_in = None if lens_plane == "front" else _minus(front, lens)
+            offset_out = None if lens_plane == "back" else _minus(back, lens)
+        else:
+            # Free space has no axis of its own: each mask's drawn curvature moves with it, so the difference counts.
+            offset_in, offset_out = _minus(front, back), _minus(back, front)
         tilt = None if lens_plane == "front" else self._beam_tilt(axis)
         squeeze = None
         if self._lens.has("distortion") and lens_plane != "back":

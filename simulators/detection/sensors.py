@@ -84,6 +84,9 @@ class CameraSensor:
         exposure = element.read_base(nominal, "exposure").item()
         self.efficiency = _known(element, nominal, "quantum_efficiency", 1.0)
         dark = _known(element, nominal, "dark_current", 0.0) * exposure
+        dark += (
+            _known(element, nominal, "background", 0.0) * exposure * self.efficiency
+        )  # a frame without signal has it
         self.pedestal = dark + _known(element, nominal, "black_level", 0.0)
         self.digits = 1.0
         if element.has("quantisation"):
@@ -105,6 +108,10 @@ class CameraSensor:
             return value if split == 1 else value.repeat_interleave(split, -2).repeat_interleave(split, -1)
 
         electrons = photons
+        if camera.has("background"):
+            exposure = camera.read_base(state, "exposure")
+            stray = pixelwise(camera.read(state, "background") * exposure) / pixels
+            electrons = effects.background(electrons, stray)
         if camera.has("quantum_efficiency"):
             electrons = electrons * figure("quantum_efficiency")
         if camera.has("gain_nonuniformity"):

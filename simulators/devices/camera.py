@@ -28,6 +28,7 @@ class Camera(DeviceSpec):
     window: Annotated[Fraction, Field(gt=0)] = 1.0  #: share of a mode's width that is read
     quantum_efficiency: Annotated[Fraction, Field(gt=0)] | None = None  #: electrons a photon; None: 1
     shot_noise: bool = True  #: whether counting is a Poisson process
+    background: Rate | None = None  #: photons of stray light a second and pixel, incoherent with the signal
     dark_current: Rate | None = None  #: electrons a second and pixel
     read_noise: NonNegative | None = None  #: electrons rms a pixel
     full_well: Positive | None = None  #: electrons a pixel; None: bottomless
@@ -62,6 +63,8 @@ class Camera(DeviceSpec):
             # The mean of n pixels deviates √n times less than one pixel.
             gain = Parameter("gain_nonuniformity", 1.0, self.gain_nonuniformity / math.sqrt(n), "pixels")
             links.append(Link("gain_nonuniformity", "mismatch", (gain,)))
+        if self.background is not None:
+            links.append(Link("background", "deterministic", (Parameter("background", self.background * n),)))
         if self.dark_current is not None:
             links.append(Link("dark_current", "dynamic", (Parameter("dark_current", self.dark_current * n),)))
         if self.shot_noise:

@@ -345,3 +345,21 @@ def test_noise_currents_of_the_amplifier_in_either_precision():
     assert adc.clip(values, one, bipolar=True).tolist() == [-1.0, -0.5, 0.4, 1.0]
     level = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda v, x: effects.counting.black_level(v, x), (values, level))
+
+
+def test_background_adds_photons_that_a_frame_without_signal_takes_off_again():
+    """Frames have it, times exposure, efficiency and pixels; decoded, the signal is what it was, with more noise."""
+    bench = sim.reference_bench((2, 2))
+    camera = bench.detector.replace(background=3e5, gain_nonuniformity=None, bits=None, full_well=None)
+    stray = bench.replace(detector=camera)
+    clean = stray.replace(detector=camera.replace(background=None))
+    field = torch.full((1, 1, 1, 2, 2), 100.0, dtype=torch.complex128)
+    found = {}
+    for name, b in (("stray", stray), ("clean", clean)):
+        readout = sim.Readout(b, 1)
+        frames = readout.frames(field, b.nominal(1))
+        found[name] = frames, readout.decode(frames)
+    pixels = camera.pixels_per_mode(bench.stage[0].pitch)
+    extra = 3e5 * camera.exposure * pixels * camera.quantum_efficiency
+    assert (found["stray"][0] - found["clean"][0] - extra).abs().max() < 1e-9 * extra
+    assert (found["stray"][1] - found["clean"][1]).abs().max() < 1e-6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from benches import box, commands_for, fidelity, field_for, lens_of, misaligned, nmse
@@ -236,3 +237,29 @@ def test_a_crossing_is_the_sampled_2f_of_the_propagation_library(diameter):
     turn = turn / turn.abs()  # the constant phase, 1/i of a lens
     assert float((densities * turn - found[0, 0]).norm() / found.norm()) < (1e-12 if diameter is None else 2e-2)
     assert abs(float(densities.norm() / found.norm()) - 1) < 5e-3
+
+
+@pytest.mark.parametrize(("front", "back"), [(25e-6, 0.0), (0.0, -40e-6), (30e-6, 30e-6)])
+def test_decentred_masks_of_a_lensless_stage(front, back):
+    """Against the Fresnel integral, one axis: a mask's drawn curvature moves with it, a common shift does nothing."""
+    bench = free_space(sim.reference_bench((1, 3)))
+    pose = sim.Misalignment(lateral=1e-6)
+    bench = bench.replace(stage=[p.replace(misalignment=pose) if j % 2 == 0 else p for j, p in enumerate(bench.stage)])
+    bench = bench.only("*.lateral")
+    order, fine = 8, 40
+    pixel, state = sim.Pixel(bench, 1, order=order), dict(bench.nominal(1))
+    for address, shift in (("stage[0].mask[0]", front), ("stage[0].mask[1]", back)):
+        state[f"{address}.lateral"] = torch.tensor([[[0.0, shift]]], dtype=torch.float64)
+    path = pixel.crossings(state, torch.zeros((), dtype=torch.complex128))[0].front[1][0, 0].numpy()
+    pitch, native, alpha = 64e-6, 8, (64e-6) ** 2 / (bench.source.wavelength * 0.1)
+
+    def places(pixels):
+        return (np.arange(pixels * native * fine) - (pixels * native * fine - 1) / 2) / (native * fine)
+
+    x, u = places(3), places(bench.fourier_pixels[1])
+    drawn = (np.floor((x + 1.5) * native) + 0.5) / native - 1.5
+    kernel = np.exp(1j * np.pi * alpha * ((x + front / pitch) - (u + back / pitch)[:, None]) ** 2)
+    kernel = kernel * np.exp(-1j * np.pi * alpha * (drawn**2 + u[:, None] ** 2)) * math.sqrt(alpha) / (native * fine)
+    brute = kernel.reshape(len(u), 3, -1).sum(-1).reshape(-1, native * fine, 3).mean(1)
+    found = path[::order, ::order]
+    assert abs(np.vdot(found, brute)) ** 2 > (1 - 1e-6) * np.vdot(found, found).real * np.vdot(brute, brute).real
