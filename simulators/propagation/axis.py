@@ -24,7 +24,7 @@ Figure = float | Tensor
 #: Error of the FFT's phase, rad, below which its spacing counts as exact.
 EXACT = 1e-11
 #: Steps of one FFT, and of the two of a chirp-z, that take as long as one of a matrix product (measured, one thread).
-FFT_COST, CHIRP_COST = 9.0, 8.0
+FFT_COST, CHIRP_COST = 4.0, 5.0
 
 
 def exact(figure: Figure) -> Figure:

@@ -10,7 +10,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_example_runs(capsys):
-    first, second = re.findall(r"```python\n(.*?)```", README, re.S)
+    first, second, third = re.findall(r"```python\n(.*?)```", README, re.S)
     assert len([line for line in first.splitlines() if line.strip()]) <= 21
     names: dict = {}
     exec(compile(first, "README.md", "exec"), names)
@@ -20,13 +20,27 @@ def test_example_runs(capsys):
     exec(compile(second, "README.md", "exec"), names)
     assert "ACDC" in capsys.readouterr().out
     assert {group["name"] for group in names["optimiser"].param_groups} >= {"a", "d"}
+    exec(compile(third, "README.md", "exec"), names)
+    assert names["levels"].sizes == {"level": 3, "plane": 4}
+    assert abs(names["panel"].crosstalk_fwhm - 5e-6) < 1e-15
+
+
+def test_the_simulators_example_runs(capsys):
+    page = (ROOT / "docs" / "simulators.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    exec(compile(example, "simulators.md", "exec"), {})
+    assert "Pixel q = 3" in capsys.readouterr().out
 
 
 def test_links_and_pictures_exist():
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
             if not target.startswith("http"):
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
+                file, _, heading = target.partition("#")
+                assert (page.parent / file).exists(), f"{page.name}: {target}"
+                if heading:
+                    text = (page.parent / file).read_text(encoding="utf-8")
+                    assert f"## {heading}" in text, f"{page.name}: {target}"
 
 
 def test_make_targets_exist():
