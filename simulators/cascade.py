@@ -10,6 +10,8 @@ from torch import Tensor
 from simulators import effects
 from simulators.bench import Bench
 from simulators.devices.chain import Element
+from simulators.devices.show import show
+from simulators.devices.surface import Surface
 from simulators.fourier import along_axes
 from simulators.illumination import write_input
 from simulators.masks import Mask
@@ -31,6 +33,8 @@ class Cascade(ABC):
         flicker_nodes: moments of the ripple over which intensities are averaged; None: one more than panels.
         drawing: see :class:`~simulators.paths.Paths`.
     """
+
+    surfaces: list[Surface | None]  #: nodes inside the pixels of each mask; None: they are uniform
 
     def __init__(
         self,
@@ -141,6 +145,20 @@ class Cascade(ABC):
     def _registration(self, state: State, like: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
         (y, x), angle = registration(self.bench, self._elements, state, like.device, self.entrance)
         return (y.to(like.dtype), x.to(like.dtype)), angle
+
+    def shown(self, j: int, command: Command, state: State, moments: Tensor | None, shots: Shots | None) -> Tensor:
+        """What mask ``j`` makes of its command, at the nodes of its surface or a value a macro-pixel."""
+        element = self._elements[f"stage[{j // 2}].mask[{j % 2}]"]
+        return show(
+            self._elements,
+            element,
+            command.phase,
+            command.amplitude,
+            state,
+            cosines=self.cosines(element, moments),
+            shots=shots,
+            surface=self.surfaces[j],
+        )
 
     def cosines(self, element: Element, moments: Tensor | None) -> Tensor | None:
         """Of the panel this element is a zone of, ``[Q, 1, 1, 1, 1]``; None where it does not ripple."""

@@ -16,7 +16,6 @@ from torch import Tensor
 from simulators.bases import pixel_modes
 from simulators.bench import Bench
 from simulators.cascade import Cascade, unregistered
-from simulators.devices.show import show
 from simulators.devices.surface import Surface, surface_of
 from simulators.effective import Effective, inside_pixels
 from simulators.errors import InputError
@@ -60,7 +59,7 @@ class Pixel(Cascade):
             raise InputError("order", value=order, allowed="at least 1 mode a pixel and axis")
         elements = {element.address: element for element in bench.elements(stages)}
         shapes = bench.command_shapes * stages
-        self._surfaces: list[Surface | None] = [
+        self.surfaces: list[Surface | None] = [
             surface_of(
                 elements[f"stage[{j // 2}].mask[{j % 2}]"],
                 bench.stage[2 * (j % 2)].macro_pixel,
@@ -69,7 +68,7 @@ class Pixel(Cascade):
             )
             for j in range(2 * stages)
         ]
-        structured = self._surfaces[0] is not None or elements["stage[0].mask[1]"].has("clocking")
+        structured = self.surfaces[0] is not None or elements["stage[0].mask[1]"].has("clocking")
         # The input is constant over each pixel: until the first lens there is mode 0 alone.
         first = max(order, 2) if structured or unregistered(bench) else 1
         orders = [first] + [order] * (2 * stages - 1)
@@ -86,45 +85,13 @@ class Pixel(Cascade):
     ) -> list[Mask]:
         """See :class:`~simulators.cascade.Cascade`."""
         found: list[Mask] = []
-        for j, command in enumerate(commands):
-            surface = self._surfaces[j]
-            shown = self._shown(j, command, state, moments, shots, surface)
+        for j, (command, surface) in enumerate(zip(commands, self.surfaces, strict=True)):
+            shown = self.shown(j, command, state, moments, shots)
             if self._effective is not None:
                 shown = self._effective[j % 2](shown)
             order = self.planes[j][0].order
             found.append(Diagonal(shown, (order, order)) if surface is None else Blocks.of(shown, surface.basis(order)))
         return found
-
-    def transmissions(self, commands: Sequence[Command], state: State, moments: Tensor | None = None) -> list[Tensor]:
-        """What the masks show, complex ``[(Q,) R or 1, 1, y, x]`` each, in the order of the light; pixel means."""
-        return [
-            shown if surface is None else surface.mean(shown)
-            for surface, shown in (
-                (self._surfaces[j], self._shown(j, command, state, moments, None, self._surfaces[j]))
-                for j, command in enumerate(commands)
-            )
-        ]
-
-    def _shown(
-        self,
-        j: int,
-        command: Command,
-        state: State,
-        moments: Tensor | None,
-        shots: Shots | None,
-        surface: Surface | None,
-    ) -> Tensor:
-        element = self._elements[f"stage[{j // 2}].mask[{j % 2}]"]
-        return show(
-            self._elements,
-            element,
-            command.phase,
-            command.amplitude,
-            state,
-            cosines=self.cosines(element, moments),
-            shots=shots,
-            surface=surface,
-        )
 
     def _modes(self, plane: int, field: Tensor) -> Tensor:
         return field

@@ -24,7 +24,6 @@ from simulators.bases import Basis, pixel_modes
 from simulators.bases import samples as sample_basis
 from simulators.bench import Bench
 from simulators.cascade import Cascade, unregistered
-from simulators.devices.show import show
 from simulators.devices.surface import Surface, plain_surface, surface_of
 from simulators.errors import InputError, SamplingWarning
 from simulators.fourier import along_axes, stepped
@@ -73,7 +72,7 @@ class Wave(Cascade):
         super().__init__(
             bench, stages, [*planes, ends], entrance, order=order, flicker_nodes=flicker_nodes, drawing=False
         )  # pyright: ignore
-        self._surfaces: list[Surface | None] = []
+        self.surfaces: list[Surface | None] = []
         self._limits: list[tuple[Tensor, Tensor]] = []
         for j, shape in enumerate(shapes):
             element = self._elements[f"stage[{j // 2}].mask[{j % 2}]"]
@@ -81,7 +80,7 @@ class Wave(Cascade):
             surface = surface_of(element, place.macro_pixel, steps=steps, chequered=place.double_phase, nodes=4)
             if surface is None and j == 0 and inside > 1:
                 surface = plain_surface(shape)
-            self._surfaces.append(surface)
+            self.surfaces.append(surface)
             y, x = (self._limit(j, axis, surface, n) for axis, n in enumerate(shape))
             self._limits.append((y, x))
 
@@ -137,10 +136,10 @@ class Wave(Cascade):
         """See :class:`~simulators.cascade.Cascade`."""
         found: list[Mask] = []
         for j, command in enumerate(commands):
-            shown = self._shown(j, command, state, moments, shots)
+            shown = self.shown(j, command, state, moments, shots)
             limit = self._limits[j][0].to(shown), self._limits[j][1].to(shown)
             if j == 0:
-                found.append(Written(shown, self._evaluate(self._surfaces[j], shown), limit))
+                found.append(Written(shown, self._evaluate(self.surfaces[j], shown), limit))
             else:
                 y, x = self.planes[j]
                 found.append(Diagonal(along_axes(limit[0], shown, limit[1]), (y.order, x.order)))
@@ -150,7 +149,7 @@ class Wave(Cascade):
         """What each macro-pixel of the masks shows on average, low-passed, ``[R or 1, 1, y, x]``; spherical lenses."""
         found = []
         for j, command in enumerate(commands):
-            shown = self._shown(j, command, state, None, None)
+            shown = self.shown(j, command, state, None, None)
             matrices = []
             for axis in (0, 1):
                 plane, limit = self.planes[j][axis], self._limits[j][axis]
@@ -158,19 +157,6 @@ class Wave(Cascade):
                 matrices.append((modes_of(plane, self.command_shapes[j][axis], 1).to(limit) @ amplitude).to(shown))
             found.append(along_axes(matrices[0], shown, matrices[1]))
         return found
-
-    def _shown(self, j: int, command: Command, state: State, moments: Tensor | None, shots: Shots | None) -> Tensor:
-        element = self._elements[f"stage[{j // 2}].mask[{j % 2}]"]
-        return show(
-            self._elements,
-            element,
-            command.phase,
-            command.amplitude,
-            state,
-            cosines=self.cosines(element, moments),
-            shots=shots,
-            surface=self._surfaces[j],
-        )
 
     def _evaluate(self, surface: Surface | None, like: Tensor) -> tuple[Tensor, Tensor] | None:
         if surface is None:

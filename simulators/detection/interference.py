@@ -21,7 +21,7 @@ from simulators.random import Shots, State
 
 
 @dataclass(frozen=True)
-class Wave:
+class ReferenceWave:
     """The reference in one frame.
 
     Attributes:
@@ -55,7 +55,7 @@ class Reference:
         if contrast is not None:
             self.beat *= contrast.item()
 
-    def wave(self, state: State, shots: Shots | None, like: Tensor, *, steps: int, frame: int) -> Wave:
+    def wave(self, state: State, shots: Shots | None, like: Tensor, *, steps: int, frame: int) -> ReferenceWave:
         """The reference in one frame, after so many ``steps`` of π/2; without ``shots`` what gives the expected frame.
 
         ``like``: real, for dtype and device.
@@ -82,7 +82,7 @@ class Reference:
             else:
                 piston = sigma * shots.normal("reference_arm", "piston_drift", (), frame=frame).to(like)
                 phase = pixelwise(piston) if phase is None else phase + pixelwise(piston)
-        return Wave(power, beat, phase)
+        return ReferenceWave(power, beat, phase)
 
     def imbalance(self, state: State, like: Tensor) -> Tensor | None:
         """Common-mode gain c of a balanced pair: its ports weigh 1 + c and 1 - c. None: none."""

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from simulators.bases import NODES, legendre
 from simulators.bench import Bench
-from simulators.detection.interference import Wave
+from simulators.detection.interference import ReferenceWave
 from simulators.devices.camera import Camera
 from simulators.errors import InputError, SamplingWarning
 from simulators.fourier import centres
@@ -103,7 +103,7 @@ class Fringes:
                 )
             )
 
-    def frame(self, fields: Tensor, wave: Wave) -> Tensor:
+    def frame(self, fields: Tensor, wave: ReferenceWave) -> Tensor:
         """Expected photons of every pixel, mean over the moments: ``[Q, R, B, y·q, x·q]`` → ``[R, B, y·n, x·n]``."""
         y, x = self.modes
         device, dtype = fields.device, fields.dtype
@@ -119,7 +119,7 @@ class Fringes:
         seen = seen * self._carrier.to(device, dtype)[:, None, None]
         flat = light + _in_modes(wave.power) * (self._window / self.pixels) ** 2
         phase = None if wave.phase is None else _in_modes(wave.phase)
-        frame = flat + Wave(wave.power, _in_modes(wave.beat), phase).fringe(seen.real, seen.imag)
+        frame = flat + ReferenceWave(wave.power, _in_modes(wave.beat), phase).fringe(seen.real, seen.imag)
         # Dark fringes are zero to rounding, and rounding has either sign.
         frame = frame.clamp(min=0).transpose(-3, -2)  # [R, B, y, n, x, n]
         return frame.reshape(*frame.shape[:-4], y * self.pixels, x * self.pixels)

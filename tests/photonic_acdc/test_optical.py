@@ -360,3 +360,22 @@ def test_an_acdc_layer_on_twice_the_modes_of_a_bench():
     optic = pa.to_optical(layer.as_afdf(), bench.only(), sim.Ideal)
     x = torch.randn(6, 8, dtype=torch.float64).clamp(-1, 1)
     assert (optic(x) - layer(x)).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("readout", ["intensity", "coherent"])
+def test_wave_judges_what_pixel_trained(readout):
+    """The same masks under the finer simulator, devices and shots included: outputs agree as the fields do."""
+    layer = pa.layers.AFDF(16, stages=2, shape=(4, 4), generator=torch.Generator().manual_seed(0))
+    bench = sim.reference_bench((4, 4), complex_input=readout == "coherent")
+    optic = pa.to_optical(layer, bench, readout=readout, order=3, generator=torch.Generator().manual_seed(1))
+    wave = pa.rebind(optic, simulator=sim.Wave, samples=4)
+    x = torch.rand(5, 16, generator=torch.Generator().manual_seed(2))
+    for mode in ("off", "mean", "sample"):
+        out = []
+        for module in (optic, wave):
+            with pa.noise(module.eval(), mode, seed=0), torch.no_grad():
+                out.append(module(x))
+        assert (out[0] - out[1]).norm() < 0.02 * out[0].norm()
+    with pa.noise(wave.train(), "sample", seed=0):
+        wave(x).abs().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in wave.parameters())
