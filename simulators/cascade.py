@@ -17,7 +17,7 @@ from simulators.illumination import write_input
 from simulators.masks import Mask
 from simulators.paths import Crossing, Paths, Plane, registration, turned
 from simulators.random import Shots, State
-from simulators.simulator import Command, Probe, check_commands, dense_matrix
+from simulators.simulator import Command, Probe, check_commands, check_field, dense_matrix
 
 
 class Cascade(ABC):
@@ -79,6 +79,7 @@ class Cascade(ABC):
     ) -> Tensor:
         """The field at the detector, ``[(Q,) R, B, y·q, x·q]``. See :class:`simulators.simulator.Simulator`."""
         check_commands(commands, self.command_shapes)
+        check_field(field, self.bench.modes)
         masks = self.masks(commands, state, moments, shots)
         crossings = self.crossings(state, field)
         field = field if moments is None or field.ndim == 5 else field[None]
@@ -99,6 +100,7 @@ class Cascade(ABC):
     ) -> Tensor:
         """Conjugate transpose: from a field at the detector back to mode amplitudes ``[(Q,) R, B, y, x]``."""
         check_commands(commands, self.command_shapes)
+        check_field(field, self.bench.modes, self.order)
         masks = self.masks(commands, state, moments, None)
         crossings = self.crossings(state, field)
         for mask, crossing in zip(reversed(masks), reversed(crossings), strict=True):

@@ -11,7 +11,7 @@ from simulators.effects import flicker_nodes
 from simulators.fourier import along_axes, centred_dft
 from simulators.illumination import unit_light
 from simulators.random import Shots, State
-from simulators.simulator import Command, Probe, check_commands, dense_matrix
+from simulators.simulator import Command, Probe, check_commands, check_field, dense_matrix
 
 
 class Ideal:
@@ -47,6 +47,7 @@ class Ideal:
     ) -> Tensor:
         """The field at the detector, ``[R, B, y, x]``."""
         check_commands(commands, self.command_shapes)
+        check_field(field, self.bench.modes)
         lens_y, lens_x = self._lens(commands[0].field())
         for j, command in enumerate(commands):
             field = field * command.field()
@@ -63,6 +64,7 @@ class Ideal:
     ) -> Tensor:
         """Conjugate transpose of :meth:`__call__`."""
         check_commands(commands, self.command_shapes)
+        check_field(field, self.bench.modes)
         lens_y, lens_x = self._lens(commands[0].field())
         for command in reversed(commands):
             field = along_axes(lens_y.mH, field, lens_x.mH) * command.field().conj()

@@ -96,3 +96,10 @@ def check_commands(commands: Sequence[Command], shapes: Sequence[tuple[int, int]
     found = tuple(tuple(command.phase.shape[-2:]) for command in commands)
     if found != tuple(shapes):
         raise InputError("commands", value=f"masks of {found}", allowed=f"masks of {tuple(shapes)}")
+
+
+def check_field(field: Tensor, modes: tuple[int, int], order: int = 1) -> None:
+    """Raise :class:`InputError` unless ``field`` is ``[R or 1, B, y·q, x·q]`` of the bench's modes."""
+    wanted = (modes[0] * order, modes[1] * order)
+    if field.ndim < 4 or tuple(field.shape[-2:]) != wanted:
+        raise InputError("field", value=f"shape {tuple(field.shape)}", allowed=f"[R or 1, B, {wanted[0]}, {wanted[1]}]")

@@ -263,3 +263,14 @@ def test_decentred_masks_of_a_lensless_stage(front, back):
     brute = kernel.reshape(len(u), 3, -1).sum(-1).reshape(-1, native * fine, 3).mean(1)
     found = path[::order, ::order]
     assert abs(np.vdot(found, brute)) ** 2 > (1 - 1e-6) * np.vdot(found, found).real * np.vdot(brute, brute).real
+
+
+@pytest.mark.parametrize("simulator", [sim.Ideal, sim.Pixel, sim.Wave])
+def test_a_field_of_another_size_is_refused(simulator):
+    bench = sim.reference_bench((4, 5))
+    cascade, state = simulator(bench, 1), bench.nominal(1)
+    commands = commands_for(cascade.command_shapes)
+    with pytest.raises(sim.InputError, match=r"field: got shape \(1, 2, 5, 5\); allowed: \[R or 1, B, 4, 5\]"):
+        cascade(commands, torch.zeros(1, 2, 5, 5, dtype=torch.complex128), state)
+    with pytest.raises(sim.InputError, match="field: got shape"):
+        cascade.adjoint(commands, torch.zeros(1, 2, 3, 3, dtype=torch.complex128), state)
