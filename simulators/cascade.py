@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from simulators import effects
@@ -12,6 +13,7 @@ from simulators.bench import Bench
 from simulators.devices.chain import Element
 from simulators.devices.show import show
 from simulators.devices.surface import Surface
+from simulators.effective_mask import Effective
 from simulators.fourier import along_axes
 from simulators.illumination import write_input
 from simulators.masks import Mask
@@ -35,6 +37,7 @@ class Cascade(ABC):
     """
 
     surfaces: list[Surface | None]  #: nodes inside the pixels of each mask; None: they are uniform
+    effective: tuple[Effective, Effective] | None = None  #: what uniform pixels show on average, of both panels
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class Cascade(ABC):
         """The field at the detector, ``[(Q,) R, B, y·q, x·q]``. See :class:`simulators.simulator.Simulator`."""
         check_commands(commands, self.command_shapes)
         check_field(field, self.bench.modes)
+        state = self._figures(state, field)
         masks = self.masks(commands, state, moments, shots)
         crossings = self.crossings(state, field)
         field = field if moments is None or field.ndim == 5 else field[None]
@@ -101,11 +105,19 @@ class Cascade(ABC):
         """Conjugate transpose: from a field at the detector back to mode amplitudes ``[(Q,) R, B, y, x]``."""
         check_commands(commands, self.command_shapes)
         check_field(field, self.bench.modes, self.order)
+        state = self._figures(state, field)
+        field = field if moments is None or field.ndim == 5 else field[None]
         masks = self.masks(commands, state, moments, None)
         crossings = self.crossings(state, field)
         for mask, crossing in zip(reversed(masks), reversed(crossings), strict=True):
             field = mask.adjoint(crossing.adjoint(field))
         return self.leave(field, state)
+
+    @staticmethod
+    def _figures(state: State, like: Tensor) -> State:
+        """Figures in the precision of a field: draws are double."""
+        real = torch.float32 if like.dtype in (torch.complex64, torch.float32) else torch.float64
+        return {address: value.to(real) for address, value in state.items()}
 
     def matrix(self, commands: Sequence[Command], state: State, *, moments: Tensor | None = None) -> Tensor:
         """Dense ``[(Q,) R, N·q², N]``: mode amplitudes in, Legendre amplitudes at the detector out."""
@@ -160,6 +172,7 @@ class Cascade(ABC):
             cosines=self.cosines(element, moments),
             shots=shots,
             surface=self.surfaces[j],
+            effective=self.effective[j % 2] if self.effective else None,
         )
 
     def cosines(self, element: Element, moments: Tensor | None) -> Tensor | None:

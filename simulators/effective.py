@@ -11,43 +11,18 @@ fraction of the full q²×q² matrices and takes most of the error away that com
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from simulators.bench import Bench
+from simulators.devices.free_space import FreeSpace
+from simulators.devices.lens import Lens
+from simulators.devices.modulator import PhaseModulator
+from simulators.effective_mask import Effective, neighbours
 from simulators.errors import InputError
 from simulators.simulator import Command
 from simulators.wave import Wave
-
-_PATTERNS = ("*.crosstalk", "*.fill")
-
-
-@dataclass(frozen=True)
-class Effective:
-    """What one panel's macro-pixels show on average; the weights' sizes sum to at most 1, so that it cannot amplify.
-
-    Attributes:
-        envelope: g.
-        side: s.
-        corner: c.
-        leak: a.
-        error: NMSE of the macro-pixels' means that the fit leaves, on patterns it has not seen.
-        ignored: the same of uniform macro-pixels that show what they are told.
-    """
-
-    envelope: complex
-    side: complex
-    corner: complex
-    leak: complex
-    error: float
-    ignored: float
-
-    def __call__(self, transmission: Tensor) -> Tensor:
-        """The mean of every macro-pixel, for uniform ``transmission [..., y, x]``."""
-        sides, corners = _neighbours(transmission)
-        return self.envelope * transmission + self.side * sides + self.corner * corners + self.leak
 
 
 @torch.no_grad()
@@ -71,7 +46,7 @@ def effective_masks(bench: Bench, *, patterns: int = 8, seed: int = 0) -> tuple[
             remedy="crosstalk_fwhm or fill_model on a phase panel; Pixel needs no calibration without",
         )
     # Two stages: of the second one's masks both act on light that is sampled.
-    alone = bench.only(*kept)
+    alone = _with_lenses(bench).only(*kept)
     wave, state = Wave(alone, 2, order=1), alone.nominal(2)
     generator = torch.Generator().manual_seed(seed)
     rows: tuple[list, list] = ([], [])
@@ -82,16 +57,50 @@ def effective_masks(bench: Bench, *, patterns: int = 8, seed: int = 0) -> tuple[
         ]
         for i in (0, 1):
             told, means = commands[2 + i].field(), wave.means(commands, state)[2 + i][0, 0]
-            sides, corners = _neighbours(told)
+            sides, corners = neighbours(told)
             columns = torch.stack([told, sides, corners, torch.ones_like(told)], -1).reshape(-1, 4)
             rows[i].append((columns, means.reshape(-1)))
     return _fit(rows[0]), _fit(rows[1])
 
 
 def inside_pixels(bench: Bench) -> list[str]:
-    """Patterns of the effects on ``bench`` that act inside macro-pixels."""
-    names = [str(effect) for effect in bench.effects(1)]
-    return [pattern for pattern in _PATTERNS if any(name.endswith(pattern[1:]) for name in names)]
+    """Patterns of the effects on ``bench`` that act inside the macro-pixels of its masks.
+
+    Raises:
+        InputError: a chequerboard or two added panels, which no one value a macro-pixel stands for.
+    """
+    found = []
+    for i in (0, 1):
+        place = bench.stage[2 * i]
+        if place.modulation in ("two_phase", "double_phase"):
+            raise InputError(
+                f"stage[{2 * i}]: effective masks of a panel that shows complex values by {place.modulation}",
+                allowed="phase alone, or an amplitude panel in tandem",
+                remedy="Pixel in full",
+            )
+        device = place.device
+        assert isinstance(device, PhaseModulator)
+        element = bench.element(1, f"stage[0].mask[{i}]")
+        if element.has("crosstalk"):
+            found.append(f"stage[*].mask[{i}].crosstalk")
+        if element.has("fill") and device.fill_model != "throughput":
+            found.append(f"stage[*].mask[{i}].fill")
+    return found
+
+
+def _with_lenses(bench: Bench) -> Bench:
+    """Of the bench its panels, between spherical lenses: what they show does not depend on what is between them."""
+    reach = bench.focal_lengths
+    lenses = [Lens(name="lens", focal_length=f, diameter=100 * f) for f in reach]
+    stage = tuple(
+        place.replace(device=lenses[j // 2]) if isinstance(place.device, Lens | FreeSpace) else place
+        for j, place in enumerate(bench.stage)
+    )
+    rows, columns = bench.modes
+    # Rows that were imaged may be more than a spherical lens can take.
+    return bench.replace(
+        stage=stage, modes=bench.modes if 0 in bench.transformed_axes else (min(rows, columns), columns)
+    )
 
 
 def _fit(rows: list[tuple[Tensor, Tensor]]) -> Effective:
@@ -107,13 +116,3 @@ def _fit(rows: list[tuple[Tensor, Tensor]]) -> Effective:
     error, ignored = ((guess - truth).abs().square().sum() / power for guess in (unseen @ found, unseen[:, 0]))
     envelope, side, corner, leak = found.tolist()
     return Effective(envelope, side, corner, leak, float(error), float(ignored))
-
-
-def _neighbours(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums over the four sides and the four corners; beyond the edge the edge pixel goes on."""
-    rows = torch.cat([values[..., :1, :], values, values[..., -1:, :]], -2)
-    wide = torch.cat([rows[..., :1], rows, rows[..., -1:]], -1)
-    up, down, middle = wide[..., :-2, :], wide[..., 2:, :], wide[..., 1:-1, :]
-    sides = up[..., 1:-1] + down[..., 1:-1] + middle[..., :-2] + middle[..., 2:]
-    corners = up[..., :-2] + up[..., 2:] + down[..., :-2] + down[..., 2:]
-    return sides, corners

@@ -39,11 +39,16 @@ def elements_of(bench: Bench, stages: int) -> tuple[Element, ...]:
         device = place.device
         assert not isinstance(device, Lens | FreeSpace)
         pitch = place.pitch
-        links = (*_pose(place.misalignment), *device.links())
+        # The input is imaged onto the first mask: an axial error would blur it, which is not modelled.
+        pose = tuple(link for link in _pose(place.misalignment) if address != "input" or link.name != "axial")
+        links = (*pose, *device.links())
         yield element(address, device, links, pixels, panel=panel, pitch=pitch)
         if place.companion:
             name = "phase" if isinstance(place.companion, PhaseModulator) else "amplitude"
-            yield element(f"{address}.{name}", place.companion, place.companion.links(), pixels, pitch=pitch)
+            links = place.companion.links()
+            if address == "input":  # what acts inside the pixels of a panel that writes x is not modelled
+                links = tuple(link for link in links if link.name not in ("crosstalk", "fill"))
+            yield element(f"{address}.{name}", place.companion, links, pixels, pitch=pitch)
         if place.relay:
             yield element(f"{address}.relay", place.relay, _relay_links(place.relay))
 
@@ -70,7 +75,8 @@ def elements_of(bench: Bench, stages: int) -> tuple[Element, ...]:
         element(
             "detector",
             detector,
-            (*_pose(bench.detector_misalignment), *readings),
+            # How the camera is tilted does nothing to what falls on it.
+            (*(link for link in _pose(bench.detector_misalignment) if "tilt" not in link.name), *readings),
             bench.modes,
             base=(*detector.base(), reference),
         )

@@ -53,9 +53,11 @@ def write_input(
         # A floor keeps the angle's gradient finite at 0, where the phase does not matter.
         written = values if values.is_complex() else values.to(_complex(values.dtype))
         amplitude = _settled(device, torch.sqrt(written.real**2 + written.imag**2 + 1e-24).clamp(max=1), state, shots)
-        phase = torch.angle(written + 1e-12)
+        phase = torch.angle(written + 1e-12)  # in (-π, π]; the panel is driven from 0 on
         phase_element = bench.element(stages, "input.phase")
-        field = show_amplitude(device, amplitude, state) * show_phase(phase_element, phase, state, cosines=cosines)
+        field = show_amplitude(device, amplitude, state) * show_phase(
+            phase_element, phase, state, cosines=cosines, shots=shots
+        )
     else:
         if values.is_complex():
             raise InputError(

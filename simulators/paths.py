@@ -154,7 +154,7 @@ class Paths:
         """The plane of lens j where the field must be taken there; None where one matrix an axis will do."""
         element = self._elements[f"stage[{j // 2}].lens[{j % 2}]"]
         lens = element.spec
-        if not isinstance(lens, Lens):
+        if not isinstance(lens, Lens) or lens.axes == "x":
             return None
         widths = [max(basis.cells * basis.width for basis in self.planes[i]) * self._pitches[i] for i in (j, j + 1)]
         light = sum(widths)
@@ -279,10 +279,6 @@ class _Place:
             shift = shift - offset / self._pitch_in
         if lens is not None:
             shift = shift + 2 * lens / self._pitch_in
-        if front.is_sampled:
-            place = (shift[..., None] - back.positions.to(shift))[..., None] - front.positions.to(shift)
-            values = torch.sinc(place / front.width) / math.sqrt(front.width)
-            return (back.functions.to(shift) @ values.unflatten(-2, (back.cells, -1))).flatten(-3, -2)
         moved = shift_matrix(front, back, shift)
         # Seen from behind pixel n is pixel N-1-n, and odd functions change their sign.
         sign = torch.tensor([(-1.0) ** a for a in range(back.order)], dtype=torch.float64).repeat(back.cells)

@@ -17,7 +17,8 @@ from simulators.bases import pixel_modes
 from simulators.bench import Bench
 from simulators.cascade import Cascade, unregistered
 from simulators.devices.surface import Surface, surface_of
-from simulators.effective import Effective, inside_pixels
+from simulators.effective import inside_pixels
+from simulators.effective_mask import Effective
 from simulators.errors import InputError
 from simulators.masks import Blocks, Diagonal, Mask
 from simulators.random import Shots, State
@@ -54,7 +55,7 @@ class Pixel(Cascade):
     ):
         if effective is not None:
             bench = bench.without(*inside_pixels(bench))
-        self._effective = effective
+        self.effective = effective
         if order < 1:
             raise InputError("order", value=order, allowed="at least 1 mode a pixel and axis")
         elements = {element.address: element for element in bench.elements(stages)}
@@ -87,8 +88,6 @@ class Pixel(Cascade):
         found: list[Mask] = []
         for j, (command, surface) in enumerate(zip(commands, self.surfaces, strict=True)):
             shown = self.shown(j, command, state, moments, shots)
-            if self._effective is not None:
-                shown = self._effective[j % 2](shown)
             order = self.planes[j][0].order
             found.append(Diagonal(shown, (order, order)) if surface is None else Blocks.of(shown, surface.basis(order)))
         return found

@@ -39,6 +39,12 @@ def _kinds(bench: Bench) -> None:
         wanted = Lens | FreeSpace if kind == "lens" else PhaseModulator
         if not isinstance(place.device, wanted):
             raise InputError(f"stage[{i}].device", value=place.device.kind, allowed=f"a {kind}")
+        if place.modulation == "two_phase" and place.companion != place.device:
+            raise InputError(
+                f"stage[{i}].companion: the second phase panel",
+                value=place.companion.name if place.companion else None,
+                allowed=f"the same device as the first, {place.device.name}",
+            )
         if place.double_phase and (kind == "lens" or place.companion is not None):
             raise InputError(f"stage[{i}].double_phase", value=True, allowed="for a phase panel without a companion")
         if place.double_phase and (place.macro_pixel < 2 or place.macro_pixel % 2):
@@ -129,6 +135,9 @@ def _apertures(bench: Bench) -> None:
         lens = bench.stage[i].device
         if not isinstance(lens, Lens):
             continue
+        if lens.axes == "x":
+            _cylinder(i, lens, bench.modes[1] * first.pitch + bench.fourier_pixels[1] * second.pitch)
+            continue
         if lens.diameter < max(first.pitch, second.pitch):
             raise InputError(
                 f"stage[{i}].device.diameter",
@@ -144,6 +153,22 @@ def _apertures(bench: Bench) -> None:
                     "modes, smaller macro-pixels, or a larger lens"
                 )
             )
+
+
+def _cylinder(i: int, lens: Lens, width: float) -> None:
+    """What the imaged axis would need a model of its own for."""
+    if lens.zernike or lens.figure_error is not None:
+        raise InputError(
+            f"stage[{i}].device: wavefront errors of a cylindrical lens",
+            allowed="none: they are not modelled",
+            remedy="zernike=() and figure_error=None, or spherical lenses",
+        )
+    if width > lens.diameter:
+        raise InputError(
+            f"stage[{i}].device.diameter",
+            value=f"{lens.diameter * 1e3:.2f} mm",
+            allowed=f"at least N·p1 + P·p2 = {width * 1e3:.2f} mm: what a cylindrical lens cuts is not modelled",
+        )
 
 
 def _panels(bench: Bench) -> None:

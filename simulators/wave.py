@@ -80,6 +80,12 @@ class Wave(Cascade):
             surface = surface_of(element, place.macro_pixel, steps=steps, chequered=place.double_phase, nodes=4)
             if surface is None and j == 0 and inside > 1:
                 surface = plain_surface(shape)
+            if surface is not None and 0 not in bench.transformed_axes and (j > 0 or inside == 1):
+                raise InputError(
+                    "Wave: fringing, gaps or chequerboards on a bench of cylindrical lenses",
+                    allowed="uniform macro-pixels: along the imaged axis nothing limits what they show",
+                    remedy="Pixel(order=4)",
+                )
             self.surfaces.append(surface)
             y, x = (self._limit(j, axis, surface, n) for axis, n in enumerate(shape))
             self._limits.append((y, x))

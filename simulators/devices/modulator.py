@@ -56,12 +56,6 @@ class Modulator(DeviceSpec):
             raise InputError("settle_wait", value=f"{self.settle_wait:g} s", allowed="with a settle_time")
         return self
 
-    def _settling(self) -> tuple[Link, ...]:
-        if self.settle_time is None or self.settle_wait is None:
-            return ()
-        residual = residual_after(self.settle_time, self.settle_wait)
-        return (Link("settling", "history", (Parameter("settling", residual),)),)
-
     def _reflectance(self) -> tuple[Link, ...]:
         if self.reflectance is None:
             return ()
@@ -113,7 +107,6 @@ class PhaseModulator(Modulator):
         if self.lut_residual is not None:
             coefficients = Parameter("lut_residual", 0.0, self.lut_residual, (2 * HARMONICS,))
             links.append(Link("lut_residual", "mismatch", (coefficients,), shared=True))
-        links += self._settling()
         if self.flicker_depth is not None:
             links.append(Link("flicker", "dynamic", (Parameter("flicker", self.flicker_depth),), shared=True))
         if self.crosstalk_fwhm is not None:
@@ -163,7 +156,9 @@ class AmplitudeModulator(Modulator):
         links = []
         if self.bits is not None:
             links.append(Link("quantisation", "deterministic"))
-        links += self._settling()
+        if self.settle_time is not None and self.settle_wait is not None:
+            residual = residual_after(self.settle_time, self.settle_wait)
+            links.append(Link("settling", "history", (Parameter("settling", residual),)))
         if self.extinction_ratio is not None:
             floor = Parameter("extinction", self.extinction_ratio**-0.5)
             links.append(Link("extinction", "deterministic", (floor,)))

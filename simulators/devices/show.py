@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -32,6 +32,7 @@ def show(
     cosines: Tensor | None = None,
     shots: Shots | None = None,
     surface: Surface | None = None,
+    effective: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Complex transmission of a mask: its phase panel, the amplitude panel relayed onto it, and the relay.
 
@@ -44,10 +45,13 @@ def show(
         cosines: see :func:`show_phase`.
         shots: see :func:`show_phase`.
         surface: see :func:`show_phase`.
+        effective: see :func:`show_phase`.
 
     Returns:
         ``[(Q,) R or 1, B or 1, y, x]``, |t| ≤ 1; at the nodes of ``surface`` where there is one.
     """
+    if amplitude is None and f"{element.address}.amplitude" in elements:
+        amplitude = torch.ones_like(phase)  # the panel is there, wide open
     second = elements.get(f"{element.address}.phase")
     chequered = surface is not None and surface.chequered
     if amplitude is not None and (second is not None or chequered):
@@ -73,7 +77,7 @@ def show(
         amplitude = None
     else:
         wanted = _native(phase, surface) if chequered and surface is not None else phase
-        shown = show_phase(element, wanted, state, cosines=cosines, shots=shots, surface=surface)
+        shown = show_phase(element, wanted, state, cosines=cosines, shots=shots, surface=surface, effective=effective)
     while shown.ndim < 4:
         shown = shown[None]
     if amplitude is not None:
@@ -97,6 +101,7 @@ def show_phase(
     cosines: Tensor | None = None,
     shots: Shots | None = None,
     surface: Surface | None = None,
+    effective: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     r"""Complex transmission of a phase panel commanded to ``phase``.
 
@@ -112,6 +117,7 @@ def show_phase(
         cosines: cos θ of Q moments of the ripple, ``[Q, 1, 1, 1, 1]``; None: the ripple at its mean, no such axis.
         shots: of the noise from frame to frame; None: its expected field.
         surface: nodes inside the pixels, for effects that act there; None: there are none.
+        effective: what uniform pixels show on average, in place of nodes inside them; None: what they show.
 
     Returns:
         Complex, |t| ≤ 1: the axes of ``phase``, broadcast against ``[(Q,) R or 1, B or 1, y, x]`` of the figures that
@@ -136,6 +142,8 @@ def show_phase(
         shown = shown * effects.coupled_amplitude(driven, depth)
     if element.has("fill"):
         shown = _filled(element, spec, shown, state, surface)
+    if effective is not None:
+        shown = effective(shown)
     if element.has("zero_order_leak"):
         shown = effects.zero_order_leak(shown, pixelwise(element.read(state, "zero_order_leak")))
     return lossy(element, shown, state)

@@ -240,7 +240,14 @@ def test_an_interrupted_run_is_taken_up_by_the_same_command(invoke, tmp_path):
     folder = tmp_path / "out" / "my"
     command = [sys.executable, "-m", "photonic_acdc", "run", "my.toml", "-d", "out"]
     running = subprocess.Popen(
-        command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell makes its background jobs ignore interrupts, and they pass that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     # The first of several trainings, so that a machine that is busy cannot finish before the signal is sent.

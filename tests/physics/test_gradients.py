@@ -10,8 +10,8 @@ import simulators as sim
 
 #: What rounds.
 _ROUGH = ("*.quantisation",)
-#: What does nothing here: the input is imaged onto the first mask, no shot is drawn, nothing is behind the camera.
-_IDLE = {"input.axial", "source.intensity_noise", "detector.tilt"}
+#: What does nothing here: no shot is drawn.
+_IDLE = {"source.intensity_noise"}
 
 
 def full_bench():

@@ -103,3 +103,40 @@ def test_the_effective_pixel_halves_what_ignoring_fringing_costs():
     errors = [1 - fidelity(box(s(commands, x, state), 2), wave) for s in (effective, ignored)]
     assert errors[0] < 0.6 * errors[1]
     assert torch.linalg.matrix_norm(effective.matrix(commands, state), 2).max() <= 1
+
+
+def test_an_effective_panel_reflects_no_more_than_the_true_one():
+    """Its leak is dimmed by the panel's reflectance as the rest is."""
+    bench = fringing((6, 6), fill_factor=0.8, fill_model="dead_space", dead_reflection=0.8, reflectance=0.3)
+    bench = bench.only("*.crosstalk", "*.fill", "*.mask*.loss")
+    effective = sim.Pixel(bench, 1, order=3, effective=sim.effective_masks(bench))
+    commands, x, state = commands_for(bench.command_shapes), field_for((6, 6)), bench.nominal(1)
+    wave = box(sim.Wave(bench, 1, order=2)(commands, x, state), 2)
+    assert nmse(box(effective(commands, x, state), 3), wave) < 0.1
+    assert torch.linalg.matrix_norm(effective.matrix(commands, state), 2).max() <= 0.3
+
+
+def test_effective_panels_must_be_what_they_stand_for():
+    bench = fringing((4, 4))
+    panels = sim.effective_masks(bench)
+    chequered = bench.replace(stage=(bench.stage[0].replace(double_phase=True), *bench.stage[1:]))
+    for use in (lambda: sim.effective_masks(chequered), lambda: sim.Pixel(chequered, 1, effective=panels)):
+        with pytest.raises(sim.InputError, match=r"stage\[0\]: effective masks of a panel .* by double_phase: allowed"):
+            use()
+    # Gaps that only dim are no structure, wherever they are.
+    dim = bench.input.device.replace(fill_factor=0.8, fill_model="throughput")
+    dimmed = bench.replace(input=bench.input.replace(device=dim))
+    effective = sim.Pixel(dimmed, 1, effective=panels)
+    values, state = torch.rand(1, 1, 4, 4, dtype=torch.float64), dimmed.nominal(1)
+    assert torch.equal(effective.illuminate(values, state), sim.Pixel(dimmed, 1).illuminate(values, state))
+
+
+def test_effective_panels_of_a_lensless_or_cylindrical_bench():
+    """What a panel shows does not depend on what is between the panels."""
+    bench = fringing((3, 6))
+    air = {"device": sim.FreeSpace(name="air", distance=0.1)}
+    lens = {"device": bench.stage[1].device.replace(axes="x")}
+    wanted = sim.effective_masks(bench)
+    for path in (air, lens):
+        found = sim.effective_masks(bench.replace(stage=(bench.stage[0], path, bench.stage[2], path)))
+        assert found[0].envelope == pytest.approx(wanted[0].envelope, abs=1e-3)

@@ -203,7 +203,8 @@ def test_no_bench_amplifies(modes, stages, scale, coma, diameter, kind, wave, se
     if kind == "free":
         bench = free_space(bench)
     else:
-        bench = lens_of(bench, axes="x" if kind == "cylinder" else "both", zernike=((7, coma),), diameter=diameter)
+        lens = {"axes": "x"} if kind == "cylinder" else {"zernike": ((7, coma),), "diameter": diameter}
+        bench = lens_of(bench, **lens)
     if kind == "cylinder":
         pose = pose.replace(clocking=None)
     pose = pose.replace(lateral=25e-6 * scale, tilt=1e-4 * scale)
@@ -274,3 +275,46 @@ def test_a_field_of_another_size_is_refused(simulator):
         cascade(commands, torch.zeros(1, 2, 5, 5, dtype=torch.complex128), state)
     with pytest.raises(sim.InputError, match="field: got shape"):
         cascade.adjoint(commands, torch.zeros(1, 2, 3, 3, dtype=torch.complex128), state)
+
+
+@pytest.mark.parametrize("simulator", [sim.Pixel, sim.Wave])
+def test_precision_moments_and_open_panels(simulator):
+    """Double draws for a single field; an adjoint without the axis of moments; an amplitude panel that is not told."""
+    base = sim.reference_bench((2, 3), complex_masks=True)
+    panel = base.stage[0].device.replace(crosstalk_fwhm=5e-6)
+    bench = base.replace(stage=[p.replace(device=panel) if j % 2 == 0 else p for j, p in enumerate(base.stage)])
+    cascade, state = simulator(bench, 1, order=2), sim.Realisations(0, (0, 1)).draw(bench, 1)
+    commands, x = commands_for(bench.command_shapes), field_for((2, 3))
+    out = cascade(commands, x, state, moments=cascade.moments)
+    single = cascade([sim.Command(c.phase.float()) for c in commands], x.to(torch.complex64), state)
+    assert single.dtype == torch.complex64
+    assert nmse(single.to(torch.complex128), cascade(commands, x, state)) < 1e-8
+    y = torch.randn(out.shape[1:], dtype=torch.complex128)
+    back = cascade.adjoint(commands, y, state, moments=cascade.moments)
+    left, right = (out.conj() * y).sum((-1, -2, -3)), (x.conj() * back).sum((-1, -2, -3))
+    assert (left - right).abs().max() < 1e-12 * float(left.abs().max())
+    opened = [sim.Command(c.phase, torch.ones_like(c.phase)) for c in commands]
+    assert torch.equal(cascade(opened, x, state), cascade(commands, x, state))
+
+
+def test_what_is_not_modelled_is_no_effect_or_refused():
+    bench = misaligned(sim.reference_bench((2, 3), complex_input=True), sim.Misalignment.as_built())
+    slow = bench.stage[0].device.replace(settle_wait=0.01, crosstalk_fwhm=5e-6)
+    bench = bench.replace(input=bench.input.replace(companion=slow))
+    effects = {str(effect) for effect in bench.effects(1)}
+    absent = {"input.axial", "detector.tilt", "input.phase.crosstalk", "input.phase.settling"}
+    assert not effects & absent
+    assert {"input.lateral", "detector.lateral", "input.phase.flicker"} <= effects
+    with pytest.raises(sim.InputError, match=r"stage\[1\]\.device: wavefront errors of a cylindrical lens"):
+        lens_of(sim.reference_bench((2, 3)), axes="x", figure_error=1e-8)
+    with pytest.raises(sim.InputError, match=r"stage\[1\]\.device\.diameter: got 1\.00 mm; allowed: at least"):
+        lens_of(sim.reference_bench((2, 3)), axes="x", diameter=1e-3)
+    other = bench.stage[0].device.replace(crosstalk_fwhm=5e-6)
+    with pytest.raises(
+        sim.InputError, match=r"stage\[0\]\.companion: the second phase panel: .*allowed: the same device"
+    ):
+        bench.replace(stage=(bench.stage[0].replace(companion=other), *bench.stage[1:]))
+    rows = lens_of(sim.reference_bench((2, 3)), axes="x")
+    fringes = rows.replace(stage=[p.replace(device=other) if j % 2 == 0 else p for j, p in enumerate(rows.stage)])
+    with pytest.raises(sim.InputError, match="Wave: fringing, gaps or chequerboards on a bench of cylindrical lenses"):
+        sim.Wave(fringes, 1)
