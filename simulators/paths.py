@@ -23,7 +23,7 @@ from torch import Tensor
 from simulators import effects
 from simulators.bases import Basis, pixel_modes, samples, shift_matrix
 from simulators.bench import Bench
-from simulators.devices.chain import Element, pixelwise
+from simulators.devices.chain import Element, pixelwise, same
 from simulators.devices.free_space import FreeSpace
 from simulators.devices.lens import FIGURE_TERMS, Lens
 from simulators.fourier import Path, along_axes, path_matrix
@@ -143,7 +143,7 @@ class Paths:
         if learned(*figures):
             return path_matrix(front, back, path).to(dtype)
         kept = self._kept.get((*key, dtype))
-        if kept is not None and all(_same(a, b) for a, b in zip(figures, kept[0], strict=True)):
+        if kept is not None and all(_alike(a, b) for a, b in zip(figures, kept[0], strict=True)):
             return kept[1]
         with torch.inference_mode(False), torch.no_grad():  # a kept matrix must be fit for training later
             matrix = path_matrix(front, back, path).to(dtype)
@@ -453,10 +453,8 @@ def learned(*figures: Tensor | None) -> bool:
     return torch.is_grad_enabled() and any(figure is not None and figure.requires_grad for figure in figures)
 
 
-def _same(a: Tensor | None, b: Tensor | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return a.shape == b.shape and a.device == b.device and torch.equal(a, b)
+def _alike(a: Tensor | None, b: Tensor | None) -> bool:
+    return a is b if a is None or b is None else same(a, b)
 
 
 def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:

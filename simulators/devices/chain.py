@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from simulators.random import State
@@ -115,3 +116,8 @@ class Element:
 def pixelwise(value: Tensor) -> Tensor:
     """A scalar figure ``[R, 1]`` as ``[R, 1, 1, 1]``, so that it broadcasts against ``[R, B, y, x]``."""
     return value[..., None, None]
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """Whether two figures are alike in shape, place and value, so that what was computed of one serves the other."""
+    return a.shape == b.shape and a.device == b.device and torch.equal(a, b)

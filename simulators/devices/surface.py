@@ -11,7 +11,7 @@ from torch import Tensor
 
 from simulators import effects
 from simulators.bases import Basis, legendre
-from simulators.devices.chain import Element
+from simulators.devices.chain import Element, same
 from simulators.devices.modulator import KernelName, PhaseModulator
 from simulators.random import State
 
@@ -91,7 +91,7 @@ class Surface:
     def _blurs(self, width: Tensor, kernel: KernelName) -> tuple[Tensor, Tensor]:
         if torch.is_grad_enabled() and width.requires_grad:
             return self._blur(width, kernel)
-        if self._kept is None or not _same(self._kept[0], width):
+        if self._kept is None or not same(self._kept[0], width):
             with torch.inference_mode(False), torch.no_grad():  # what is kept must be fit for training later
                 self._kept = (width.clone(), self._blur(width, kernel))
         return self._kept[1]
@@ -117,10 +117,6 @@ class Surface:
         open_ = effects.pixel_aperture((self.nodes + 0.5) * self.native, self.fill)
         y, x = open_.repeat(self.shape[0]), open_.repeat(self.shape[1])
         return y[:, None] * x
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and a.device == b.device and torch.equal(a, b)
 
 
 def _pieces(native: int, blur: float | None, fill: float | None, steps: bool) -> list[float]:
