@@ -149,7 +149,7 @@ def test_a_default_that_goes_with_another_figure_waits_for_it():
         ("ti_plm_p67", "1358x800, 10.8 um, 16 levels, 1.44 kHz", "620-646", "7 secondary, 3 nominal"),
         ("ideal", "4096x4096, 8 um", "any", "3 nominal"),
         ("glv_f1088", "1088x1, 25.5 um, 8 bit, 350 kHz", "620-646", "1 datasheet, 9 nominal"),
-        ("cylindrical_100", "f = 100 mm, 22.9 mm wide, x only", "400-700", "9 nominal"),
+        ("cylindrical_100", "f = 100 mm, 22.9 mm wide, x only", "400-700", "8 nominal"),
         ("hene_633", "2 mW", "632.991", "1 secondary, 2 nominal"),
         ("piezo_reference_arm", "visibility 0.9", "400-1700", "6 nominal"),
     ],
