@@ -72,6 +72,10 @@ class Basis:
         return torch.block_diag(*[self.functions] * self.cells)
 
 
+Plane = tuple[Basis, Basis]
+"""Bases along (y, x)."""
+
+
 @functools.lru_cache(maxsize=256)
 def pixel_modes(pixels: int, order: int, parts: int = 1) -> Basis:
     """The q orthonormal Legendre polynomials over each of ``pixels`` pixels; the mode index runs fastest.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from simulators import effects
+from simulators.bases import Plane
 from simulators.bench import Bench
 from simulators.devices.chain import Element
 from simulators.devices.show import show
@@ -17,9 +18,11 @@ from simulators.effective_mask import Effective
 from simulators.fourier import along_axes
 from simulators.illumination import write_input
 from simulators.masks import Mask
-from simulators.paths import Crossing, Paths, Plane, registration, turned
+from simulators.paths import Crossing, Paths
+from simulators.placement import registration
 from simulators.random import Shots, State
 from simulators.simulator import Command, Probe, check_commands, check_field, dense_matrix
+from simulators.turning import turned
 
 
 class Cascade(ABC):

@@ -44,7 +44,7 @@ def number(figure: Figure) -> float:
     return float(figure.detach()) if isinstance(figure, Tensor) else figure
 
 
-def learned(*figures: Figure) -> bool:
+def learned(*figures: Figure | None) -> bool:
     """Whether a gradient in any of the figures is wanted, so that no kernel of them may be kept."""
     return any(isinstance(figure, Tensor) and figure.requires_grad for figure in figures)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -22,7 +23,7 @@ from simulators.propagation.transform import Collins, check_distance, check_fiel
 PARAXIAL_ERROR = 0.1
 
 
-class _Transfer:
+class _Transfer(ABC):
     """Propagation to a plane of the same samples by the spectrum of plane waves, with zeros around the field."""
 
     def __init__(self, grid: Grid, wavelength: Figure, distance: Figure, padding: float | None):
@@ -70,8 +71,9 @@ class _Transfer:
                 self._kept[key] = tuple(kernel.to(field) for kernel in self._build())
         return self._kept[key]
 
+    @abstractmethod
     def _build(self) -> tuple[Tensor, ...]:
-        raise NotImplementedError
+        """The transfer function's factors, along whichever axes they vary."""
 
     def _warn(self, walks: list[float], limits: list[float], safe: float) -> None:
         """Warn where the steepest light ``walks`` (m, an axis) further than there is room: cut at ``limits`` (1/m)."""
