@@ -70,7 +70,7 @@ class Cascade(ABC):
     ) -> Tensor:
         """See :class:`simulators.simulator.Simulator`."""
         writer = self._elements.get("input.phase")
-        cosines = None if writer is None else self.cosines(writer, moments)
+        cosines = None if writer is None else self.cosines(writer, moments, shots)
         return write_input(self.bench, self.stages, values, state, shots=shots, cosines=cosines)
 
     def __call__(
@@ -172,18 +172,25 @@ class Cascade(ABC):
             command.phase,
             command.amplitude,
             state,
-            cosines=self.cosines(element, moments),
+            cosines=self.cosines(element, moments, shots),
             shots=shots,
             surface=self.surfaces[j],
             effective=self.effective[j % 2] if self.effective else None,
         )
 
-    def cosines(self, element: Element, moments: Tensor | None) -> Tensor | None:
-        """Of the panel this element is a zone of, ``[Q, 1, 1, 1, 1]``; None where it does not ripple."""
+    def cosines(self, element: Element, moments: Tensor | None, shots: Shots | None = None) -> Tensor | None:
+        """Of the panel this element is a zone of, ``[Q, 1, 1, 1, 1]``; None where it does not ripple.
+
+        ``moments`` with two columns a panel have those of ripple at its expectation second
+        (:func:`simulators.effects.flicker_pairs`).
+        """
         if moments is None or not element.has("flicker"):
             return None
         link = next(link for link in element.links if link.name == "flicker")
-        return moments[:, self._panel[element.home(link)], None, None, None, None]
+        column, panels = self._panel[element.home(link)], len(self._panel)
+        if shots is not None and moments.shape[1] == 2 * panels and not shots.draws(element.address, "flicker"):
+            column += panels
+        return moments[:, column, None, None, None, None]
 
 
 def unregistered(bench: Bench) -> bool:

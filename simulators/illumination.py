@@ -89,7 +89,7 @@ def write_input(
 
 def _settled(device: Element, amplitude: Tensor, state: State, shots: Shots | None) -> Tensor:
     """What the panel has reached when the exposure begins; the row before is what it showed before."""
-    if shots is None or not device.has("settling"):
+    if shots is None or not device.has("settling") or not shots.draws("input", "settling"):
         return amplitude
     return effects.settle(amplitude, amplitude.roll(1, dims=-3), pixelwise(device.read(state, "settling")))
 

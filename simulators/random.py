@@ -95,6 +95,7 @@ class Shots:
         exposure: number of the pass; repeats, or the step in training.
         differentiable: shot noise as √signal·ε with its gradient (training) instead of Poisson counts (evaluation).
         prefix: of all addresses; tells apart the exposures of two cascades on one bench.
+        expected: effects that are left at their expectation, ``"stage[0].mask[1].flicker"``.
     """
 
     seed: int
@@ -103,12 +104,23 @@ class Shots:
     exposure: int = 0
     differentiable: bool = False
     prefix: str = ""
+    expected: frozenset[str] = frozenset()
 
     def __post_init__(self):
         check_seed(self.seed)
 
+    def draws(self, address: str, effect: str) -> bool:
+        """Whether this effect differs from one exposure to the next, or is left at its expectation."""
+        return f"{address}.{effect}" not in self.expected
+
     def normal(self, address: str, effect: str, shape: tuple[int, ...], *, frame: int = 0) -> Tensor:
-        """Standard normal values ``[R, B, *shape]``, float64; ``frame`` counts the frames of one result."""
+        """Standard normal values ``[R, B, *shape]``, float64; ``frame`` counts the frames of one result.
+
+        Zeros for an effect that is left at its expectation; one whose expectation is not what ε = 0 gives asks
+        :meth:`draws` before.
+        """
+        if not self.draws(address, effect):
+            return torch.zeros(len(self.realisation), len(self.sample), *shape, dtype=torch.float64)
         samples = np.asarray(self.sample)
         blocks, row = samples // SHOT_BLOCK, samples % SHOT_BLOCK
         out = np.empty((len(self.realisation), len(samples), *shape))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +16,25 @@ from photonic_acdc.optical.masks import Masks
 from photonic_acdc.optical.noise import Noise
 from simulators.bench import Bench
 from simulators.detection import Kind, Readout
+from simulators.effects import flicker_pairs
 from simulators.errors import InputError
 from simulators.random import Shots, State
 from simulators.simulator import Command, Simulator
 
 Build = Callable[[Bench, int], Simulator]
+
+
+#: Simulators that a cascade keeps for effects switched one by one; the oldest gives way.
+_KEPT = 8
+
+
+@dataclass(frozen=True, eq=False)
+class _Bound:
+    """A bench with the effects that act, and what was built of it."""
+
+    bench: Bench
+    simulator: Simulator
+    readout: Readout
 
 
 class OpticalCascade(nn.Module):
@@ -74,14 +89,27 @@ class OpticalCascade(nn.Module):
     def bind(self, bench: Bench, build: Build) -> None:
         """Put the same masks on another bench of the same sizes, or under another simulator."""
         self.bench, self.build = bench, build
-        stages = self.stages
-        # Two of each: the bench as it is, and with ideal devices for the noise mode "off".
-        self._simulators = {True: build(bench, stages), False: build(bench.only(), stages)}
-        self._readouts = {
-            real: Readout(simulator.bench, stages, self.readout_kind, order=simulator.order)
-            for real, simulator in self._simulators.items()
+        # The bench as it is, and with ideal devices for the noise mode "off"; others when single effects are switched.
+        self._bounds: dict[tuple[str, ...] | None, _Bound] = {
+            None: self._bound(bench),
+            (): self._bound(bench.only()),
         }
         self._nominal: dict[tuple, State] = {}
+
+    def _bound(self, bench: Bench) -> _Bound:
+        simulator = self.build(bench, self.stages)
+        return _Bound(bench, simulator, Readout(bench, self.stages, self.readout_kind, order=simulator.order))
+
+    def _acting(self) -> _Bound:
+        """What the noise switch lets act."""
+        noise = self.noise
+        on = () if noise.on is None and noise.static == "none" else noise.on
+        if on not in self._bounds:
+            assert on is not None
+            self._bounds[on] = self._bound(self.bench.only(*on))
+            if len(self._bounds) > 2 + _KEPT:
+                del self._bounds[list(self._bounds)[2]]
+        return self._bounds[on]
 
     # --- what it is -------------------------------------------------------------------------------------------------
 
@@ -98,7 +126,7 @@ class OpticalCascade(nn.Module):
     @property
     def simulator(self) -> Simulator:
         """Of the bench with its effects."""
-        return self._simulators[True]
+        return self._bounds[None].simulator
 
     @property
     def reference(self) -> Tensor:
@@ -122,10 +150,9 @@ class OpticalCascade(nn.Module):
     @torch.compiler.disable  # the specs' bookkeeping is no tensor program; what surrounds the cascade still compiles
     def _measure(self, x: Tensor) -> Tensor:
         rows = x.shape[:-1]
-        frames, readout = self._frames(x)
-        light = cast(Masks, self.masks).orient(readout.decode(frames))
-        real = self.noise.static != "none"
-        passed = self.bench.transmission(self.stages) if real else 1.0
+        frames, acting = self._frames(x)
+        light = cast(Masks, self.masks).orient(acting.readout.decode(frames))
+        passed = acting.bench.transmission(self.stages)
         photons = float(self.bench.photons_in(self._nominal_state())) * passed / self.features
         scale = self.gain() * self.x_max / photons**0.5
         scaled = light * (scale**2 if self.readout_kind == "intensity" else scale)
@@ -137,14 +164,15 @@ class OpticalCascade(nn.Module):
 
     def fields(self, x: Tensor) -> dict[str, Tensor]:
         """The field at every plane, address → ``[R, B, y·q, x·q]`` in √photons; the ripple at its mean."""
-        simulator, state, shots, values = self._prepare(x)
+        acting, state, shots, values = self._prepare(x)
+        simulator = acting.simulator
         planes: dict[str, Tensor] = {}
         field = simulator.illuminate(values, state, shots=shots)
         planes["input"] = field
-        simulator(self.commands(), field, state, probe=planes.__setitem__)
+        simulator(self.commands(), field, state, shots=shots, probe=planes.__setitem__)
         return planes
 
-    def _prepare(self, x: Tensor) -> tuple[Simulator, State, Shots | None, Tensor]:
+    def _prepare(self, x: Tensor) -> tuple[_Bound, State, Shots | None, Tensor]:
         last_axis(x, self.in_features, "OpticalCascade")
         noise = self.noise
         realisations = len(noise.realisations)
@@ -168,9 +196,10 @@ class OpticalCascade(nn.Module):
                 noise.exposure,
                 noise.differentiable,
                 prefix=self.address,
+                expected=noise.expected,
             )
         state = noise.state if noise.state is not None else self._nominal_state()
-        return self._simulators[noise.static != "none"], state, shots, values
+        return self._acting(), state, shots, values
 
     def _sample_rows(self, batch: int) -> tuple[int, ...]:
         """Identity of every row; a layer that sees several rows a sample (a convolution's pixels) numbers them on."""
@@ -182,30 +211,48 @@ class OpticalCascade(nn.Module):
         each = batch // len(samples)
         return tuple(sample * each + i for sample in samples for i in range(each))
 
-    def _frames(self, x: Tensor) -> tuple[Tensor, Readout]:
-        simulator, state, shots, values = self._prepare(x)
-        readout = self._readouts[self.noise.static != "none"]
-        field = simulator.illuminate(values, state, shots=shots, moments=simulator.moments)
-        fields = self._propagate(simulator, self.commands(), field, state, shots)
+    def _frames(self, x: Tensor) -> tuple[Tensor, _Bound]:
+        acting, state, shots, values = self._prepare(x)
+        simulator, moments = acting.simulator, acting.simulator.moments
+        ripple = self._ripple(acting.bench)
+        if ripple == "mixed":
+            moments = flicker_pairs(moments)
+        field = simulator.illuminate(values, state, shots=shots, moments=moments)
+        fields = self._propagate(simulator, self.commands(), field, state, shots, moments)
         if self.meter is not None:
-            self._book(field, fields, values)
-        if self.noise.dynamic != "drawn":
+            self._book(acting.bench, field, fields, values)
+        if ripple == "expected":
             fields = fields.mean(0, keepdim=True)
-        return readout.frames(fields, state, shots), readout
+        elif ripple == "mixed":
+            fields = fields.unflatten(0, (len(simulator.moments), -1)).mean(1)
+        return acting.readout.frames(fields, state, shots), acting
 
-    def _propagate(self, simulator: Simulator, commands, field: Tensor, state: State, shots: Shots | None) -> Tensor:
+    def _ripple(self, bench: Bench) -> Literal["drawn", "expected", "mixed"]:
+        """Whether the panels' ripple is averaged as intensity, as the field, or some of it so and some so."""
+        if self.noise.dynamic != "drawn":
+            return "expected"
+        if not self.noise.expected:
+            return "drawn"
+        still = [
+            str(effect) in self.noise.expected for effect in bench.effects(self.stages) if effect.name == "flicker"
+        ]
+        return "expected" if all(still) else "mixed" if any(still) else "drawn"
+
+    def _propagate(
+        self, simulator: Simulator, commands, field: Tensor, state: State, shots: Shots | None, moments: Tensor
+    ) -> Tensor:
         """``[Q, R, B, …]``; where more rows than modes share one operator, through its matrix: a cascade is linear."""
-        if field.shape[-3] <= self.features or (shots is not None and simulator.varies):
-            return simulator(commands, field, state, moments=simulator.moments, shots=shots)
-        matrix = simulator.matrix(commands, state, moments=simulator.moments)
+        mixed = moments.shape != simulator.moments.shape
+        if field.shape[-3] <= self.features or mixed or (shots is not None and simulator.varies):
+            return simulator(commands, field, state, moments=moments, shots=shots)
+        matrix = simulator.matrix(commands, state, moments=moments)
         side = simulator.order
         out = field.flatten(-2) @ matrix.mT
         return out.unflatten(-1, (self.bench.modes[0] * side, self.bench.modes[1] * side))
 
-    def _book(self, field: Tensor, fields: Tensor, values: Tensor) -> None:
+    def _book(self, bench: Bench, field: Tensor, fields: Tensor, values: Tensor) -> None:
         assert self.meter is not None
-        real = self.noise.static != "none"
-        passed = self.bench.transmission(self.stages, place="stage") if real else 1.0
+        passed = bench.transmission(self.stages, place="stage")
         self.meter.shares.append(_power(fields) / (_power(field) * passed))
         self.meter.encoding.append((values.abs() ** 2).mean())
 

@@ -1,15 +1,18 @@
 """What a cascade is told to simulate: ``off | mean | frozen | sample``, one switch for training and evaluation.
 
-| mode | static errors | dynamic effects |
-|---|---|---|
-| ``off`` | ideal devices: no effect at all, quantisation included | none |
-| ``mean`` | nominal | as the expected field |
-| ``frozen`` | realisation r | as the expected field |
-| ``sample`` | realisation r | drawn anew a sample and exposure |
+| mode | deterministic effects | static errors (process, mismatch) and drift | dynamic effects and history |
+|---|---|---|---|
+| ``off`` | none: ideal devices, quantisation included | none | none |
+| ``mean`` | on | nominal | as the expected field |
+| ``frozen`` | on | realisation r | as the expected field |
+| ``sample`` | on | realisation r | drawn anew a sample and exposure |
+
+The mode is that of all effects; single ones may have another.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +22,12 @@ Mode = Literal["off", "mean", "frozen", "sample"]
 Static = Literal["none", "nominal", "drawn"]
 Dynamic = Literal["none", "expected", "drawn"]
 MODES: tuple[Mode, ...] = ("off", "mean", "frozen", "sample")
+PRESETS: Mapping[Mode, tuple[Static, Dynamic]] = {
+    "off": ("none", "none"),
+    "mean": ("nominal", "expected"),
+    "frozen": ("drawn", "expected"),
+    "sample": ("drawn", "drawn"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +35,10 @@ class Noise:
     """What one cascade is to simulate; a plain attribute of it, never part of its state dict.
 
     Attributes:
-        static: ``"none"`` (ideal devices), ``"nominal"`` or ``"drawn"``.
-        dynamic: ``"none"``, ``"expected"`` or ``"drawn"``.
+        static: ``"none"`` (ideal devices), ``"nominal"`` or ``"drawn"``; of all effects together.
+        dynamic: ``"none"``, ``"expected"`` or ``"drawn"``; likewise.
+        on: references of the effects that act, where single ones have a mode of their own; None: all, or none of them.
+        expected: references of effects that are left at their expectation while others are drawn.
         state: figures of the devices where static errors are drawn or overridden; None: nominal.
         seed: of the shots.
         realisations: absolute numbers of the R benches.
@@ -38,6 +49,8 @@ class Noise:
 
     static: Static = "nominal"
     dynamic: Dynamic = "expected"
+    on: tuple[str, ...] | None = None
+    expected: frozenset[str] = frozenset()
     state: State | None = None
     seed: int = 0
     realisations: tuple[int, ...] = (0,)

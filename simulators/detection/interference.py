@@ -69,7 +69,7 @@ class Reference:
         arm = self._arm
         if arm is not None and arm.has("power_drift"):
             sigma = arm.read(state, "power_drift").to(like)
-            if shots is None:
+            if shots is None or not shots.draws("reference_arm", "power_drift"):
                 power = power * pixelwise(1 + sigma**2 / 4)
             else:
                 # Half of it in the amplitude, so that the power stays positive.
@@ -77,7 +77,7 @@ class Reference:
                 power, beat = power * pixelwise(amplitude**2), beat * pixelwise(amplitude)
         if arm is not None and arm.has("piston_drift"):
             sigma = arm.read(state, "piston_drift").to(like)
-            if shots is None:
+            if shots is None or not shots.draws("reference_arm", "piston_drift"):
                 beat = beat * pixelwise(torch.exp(-(sigma**2) / 2))
             else:
                 piston = sigma * shots.normal("reference_arm", "piston_drift", (), frame=frame).to(like)

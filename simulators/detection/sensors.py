@@ -61,6 +61,8 @@ def sensor_of(bench: Bench, stages: int, nominal: State) -> Sensor:
 
 def _count(electrons: Tensor, shots: Shots, frame: int) -> Tensor:
     """``electrons`` with shot noise, as √μ·ε or counted."""
+    if not shots.draws("detector", "shot_noise"):
+        return electrons
     shape = tuple(electrons.shape[-2:])
     if shots.differentiable:
         normal = shots.normal("detector", "shot_noise", shape, frame=frame).to(electrons)

@@ -134,7 +134,7 @@ def show_phase(
     if errors is not None:
         phase = driven + (errors if surface is None else surface.spread(errors))
     shown = torch.complex(phase.cos(), phase.sin())
-    if element.has("phase_noise") and shots is None:
+    if element.has("phase_noise") and (shots is None or not shots.draws(element.address, "phase_noise")):
         sigma = pixelwise(element.read(state, "phase_noise"))
         shown = shown * torch.exp(-(sigma**2) / 2)
     if element.has("amplitude_coupling"):
@@ -183,7 +183,7 @@ def _errors(element: Element, spec: PhaseModulator, phase: Tensor, state: State,
     if element.has("flatness"):
         bow = effects.flatness(element.read(state, "flatness"), _bows(element.pixels).to(phase))
         total = bow if total is None else total + bow
-    if element.has("phase_noise") and shots is not None:
+    if element.has("phase_noise") and shots is not None and shots.draws(element.address, "phase_noise"):
         # One draw an exposure: the moments of the ripple are nodes of an integral within it, however many there are.
         normal = shots.normal(element.address, "phase_noise", element.pixels).to(phase)
         noise = pixelwise(element.read(state, "phase_noise")) * normal

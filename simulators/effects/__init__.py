@@ -28,7 +28,7 @@ from simulators.effects.coupling import coupled_amplitude, measured_amplitude
 from simulators.effects.crosstalk import crosstalk, smoothed_boxes
 from simulators.effects.extinction import extinction
 from simulators.effects.fill_factor import fill, pixel_aperture
-from simulators.effects.flicker import flicker, flicker_nodes
+from simulators.effects.flicker import flicker, flicker_nodes, flicker_pairs
 from simulators.effects.leak import zero_order_leak
 from simulators.effects.level_tables import PLM_P47, PLM_P67
 from simulators.effects.loss import attenuate
@@ -57,6 +57,7 @@ __all__ = [
     "flatness",
     "flicker",
     "flicker_nodes",
+    "flicker_pairs",
     "gamma_response",
     "gaussian_profile",
     "ghost",

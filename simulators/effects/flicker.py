@@ -45,3 +45,16 @@ def flicker_nodes(panels: int, count: int | None = None) -> Tensor:
     moment = torch.arange(count, dtype=torch.float64) + 0.5
     panel = torch.arange(1, panels + 1, dtype=torch.float64)
     return torch.cos(math.pi / count * torch.outer(moment, panel))
+
+
+def flicker_pairs(nodes: Tensor) -> Tensor:
+    """Every pair of moments, where some ripple is averaged as intensity and some as a field.
+
+    Args:
+        nodes: cosines ``[n, panels]`` of :func:`flicker_nodes`.
+
+    Returns:
+        ``[n·n, 2·panels]``: for every moment of the first half of the columns, slower, all moments of the second.
+    """
+    n = len(nodes)
+    return torch.cat([nodes.repeat_interleave(n, 0), nodes.repeat(n, 1)], dim=1)
