@@ -52,8 +52,8 @@ def error_budget(
     """
     import xarray as xr
 
-    bench, stages = _bench_of(model)
-    groups = _groups(bench, stages, by)
+    bench, stages = bench_of(model)
+    groups = effect_groups(bench, stages, by)
 
     def run(changed: Bench) -> xr.Dataset:
         return monte_carlo(rebind(model, changed), data, realisations=realisations, seed=seed)
@@ -106,14 +106,15 @@ _LONG = {
 }
 
 
-def _bench_of(model: nn.Module) -> tuple[Bench, int]:
+def bench_of(model: nn.Module) -> tuple[Bench, int]:
+    """The bench of a model, and the stages of its deepest cascade."""
     found = list(cascades(model).values())
     if not found:
         raise InputError("error_budget: the model has no optical cascade")
     return found[0].bench, max(cascade.stages for cascade in found)
 
 
-def _groups(bench: Bench, stages: int, by: str) -> dict[str, tuple[tuple[str, ...], str]]:
+def effect_groups(bench: Bench, stages: int, by: str) -> dict[str, tuple[tuple[str, ...], str]]:
     """Label → (patterns, kind)."""
     if by not in ("name", "element", "each"):
         raise InputError("error_budget: by", value=repr(by), allowed="'name', 'element' or 'each'")

@@ -28,7 +28,9 @@ def modes_of(cascade: OpticalCascade, mode: Mode, chosen: Mapping[str, Mode]) ->
         return {}
     found: dict[str, Mode] = {}
     for single, full in effect_names(cascade):
-        wanted = [chosen[pattern] for pattern in chosen if matches(pattern, single) or matches(pattern, full)]
+        wanted: list[Mode] = [
+            chosen[pattern] for pattern in chosen if matches(pattern, single) or matches(pattern, full)
+        ]
         found[single] = wanted[-1] if wanted else mode
     return found
 

@@ -61,7 +61,7 @@ def noise(
             that matches no effect; zones of one panel that would differ in an error they share.
     """
     _known(mode, "noise mode")
-    chosen = dict(effects or {})
+    chosen: dict[str, Mode] = dict(effects or {})
     for pattern, single in chosen.items():
         _known(single, f"noise mode of {pattern!r}")
     found = cascades(model)
