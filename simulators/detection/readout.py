@@ -155,8 +155,17 @@ class Readout:
 
     # --- frames -> numbers ------------------------------------------------------------------------------------------
 
-    def decode(self, frames: Tensor) -> Tensor:
+    def full_range(self) -> float | None:
+        """Nominal signal of a reading at the end of the converter's range, electrons or A; None: no converter."""
+        full = self._sensor.full
+        return full if full is None or self._fringes is None else full / self._fringes.pixels**2
+
+    def decode(self, frames: Tensor, share: Tensor | None = None) -> Tensor:
         """Frames back to light, by the *nominal* figures of detector and reference, which are all a laboratory knows.
+
+        Args:
+            frames: of :meth:`frames`.
+            share: of the full range that the converter spanned, if it was set (the state's ``detector.range``), scalar.
 
         Returns:
             ``"intensity"``: photons in the window, real ``[R, B, y, x]``. Else the mode's amplitude, the window's mean
@@ -164,6 +173,8 @@ class Readout:
         """
         sensor = self._sensor
         signal = frames / sensor.digits
+        if share is not None and sensor.full is not None:
+            signal = signal * share
         if self.kind == "intensity":
             return (signal[:, :, 0] - sensor.pedestal) / sensor.efficiency
         if self._fringes is not None:

@@ -22,12 +22,17 @@ class Sensor(Protocol):
     Attributes:
         efficiency: nominal signal a photon.
         pedestal: nominal signal in the dark.
-        digits: readings per unit of the signal.
+        digits: readings per unit of the signal, where the converter spans the whole range.
+        full: nominal signal at the end of that range; None: there is no converter.
+
+    Where the state has a ``detector.range`` r, the converter spans the share r of the range alone, by a gain 1/r
+    before it: its end, its step and its noise are r times those of the data sheet, and there are 1/r times the digits.
     """
 
     efficiency: float
     pedestal: float
     digits: float
+    full: float | None
 
     def collect(
         self, photons: Tensor, state: State, shots: Shots | None, *, frame: int, moment: int, split: int = 1
@@ -56,7 +61,7 @@ def sensor_of(bench: Bench, stages: int, nominal: State) -> Sensor:
     element = bench.element(stages, "detector")
     if isinstance(bench.detector, Photodiode):
         return PhotodiodeSensor(bench, bench.detector, element, nominal)
-    return CameraSensor(bench.detector, element, nominal)
+    return CameraSensor(bench, bench.detector, element, nominal)
 
 
 def _count(electrons: Tensor, shots: Shots, frame: int) -> Tensor:
@@ -74,6 +79,22 @@ def _count(electrons: Tensor, shots: Shots, frame: int) -> Tensor:
     )
 
 
+def _range(state: State) -> Tensor | None:
+    """Share of the full range that the converter spans, ``[R or 1, 1, 1, 1]``; None: all of it."""
+    share = state.get("detector.range")
+    return None if share is None else pixelwise(share)
+
+
+def _within(figure: Tensor, share: Tensor | None) -> Tensor:
+    return figure if share is None else figure * share
+
+
+def _digital(signal: Tensor, sensor: Sensor, state: State) -> Tensor:
+    """Readings of ``signal`` by the gain in front of the converter."""
+    readings, share = signal * sensor.digits, _range(state)
+    return readings if share is None or sensor.full is None else readings / share
+
+
 def _known(element: Element, nominal: State, link: str, otherwise: float) -> float:
     return element.read(nominal, link).item() if element.has(link) else otherwise
 
@@ -81,7 +102,7 @@ def _known(element: Element, nominal: State, link: str, otherwise: float) -> flo
 class CameraSensor:
     """A camera after EMVA 1288: the signal is electrons, summed over the window of a mode."""
 
-    def __init__(self, camera: Camera, element: Element, nominal: State):
+    def __init__(self, bench: Bench, camera: Camera, element: Element, nominal: State):
         self._element = element
         exposure = element.read_base(nominal, "exposure").item()
         self.efficiency = _known(element, nominal, "quantum_efficiency", 1.0)
@@ -90,11 +111,12 @@ class CameraSensor:
             _known(element, nominal, "background", 0.0) * exposure * self.efficiency
         )  # a frame without signal has it
         self.pedestal = dark + _known(element, nominal, "black_level", 0.0)
-        self.digits = 1.0
+        self.digits, self.full = 1.0, None
         if element.has("quantisation"):
             assert camera.bits is not None
             assert camera.full_well is not None
             self.digits = (2**camera.bits - 1) / camera.full_well
+            self.full = camera.full_well * camera.pixels_per_mode(bench.stage[0].pitch)
 
     def collect(
         self, photons: Tensor, state: State, shots: Shots | None, *, frame: int, moment: int, split: int = 1
@@ -127,10 +149,11 @@ class CameraSensor:
             electrons = electrons + per_mode("offset_nonuniformity") / pixels
         if camera.has("black_level"):
             electrons = black_level(electrons, figure("black_level") / pixels)
+        share = _range(state)
         if camera.has("full_well"):
-            electrons = effects.saturate(electrons, figure("full_well") / pixels)
+            electrons = effects.saturate(electrons, _within(figure("full_well"), share) / pixels)
         if camera.has("quantisation"):
-            electrons = effects.quantise(electrons, figure("quantisation", "step") / split)
+            electrons = effects.quantise(electrons, _within(figure("quantisation", "step"), share) / split)
         return electrons
 
     def _noise(self, electrons: Tensor, state: State, shots: Shots, frame: int, split: int) -> Tensor:
@@ -148,7 +171,7 @@ class CameraSensor:
         self, signal: Tensor, state: State, shots: Shots | None, *, frame: int, bipolar: bool = False
     ) -> Tensor:
         """Electrons → digital numbers: the wells' range and rounding have acted in each camera by itself."""
-        return signal * self.digits
+        return _digital(signal, self, state)
 
 
 class PhotodiodeSensor:
@@ -165,11 +188,11 @@ class PhotodiodeSensor:
         electrons *= _known(element, nominal, "responsivity", self._unit) / self._unit
         self.efficiency = electrons * ELEMENTARY_CHARGE / exposure
         self.pedestal = _known(element, nominal, "dark_current", 0.0)
-        self.digits = 1.0
+        self.digits, self.full = 1.0, None
         if element.has("quantisation"):
             assert diode.bits is not None
             assert diode.full_scale is not None
-            self.digits = (2**diode.bits - 1) / diode.full_scale
+            self.digits, self.full = (2**diode.bits - 1) / diode.full_scale, diode.full_scale
 
     def _bandwidth(self, state: State) -> Tensor:
         element = self._element
@@ -210,17 +233,19 @@ class PhotodiodeSensor:
         diode, current = self._element, signal
         if shots is not None:
             bandwidth = self._bandwidth(state)
-            for name, sigma in self._amplifier(state, bandwidth):
+            for name, sigma in self._noises(state, bandwidth):
                 normal = shots.normal("detector", name, tuple(current.shape[-2:]), frame=frame).to(current)
                 current = current + sigma * normal
+        share = _range(state)
         if diode.has("full_scale"):
-            current = adc.clip(current, pixelwise(diode.read(state, "full_scale")), bipolar=bipolar)
+            end = _within(pixelwise(diode.read(state, "full_scale")), share)
+            current = adc.clip(current, end, bipolar=bipolar)
         if diode.has("quantisation"):
-            current = effects.quantise(current, pixelwise(diode.read(state, "quantisation", "step")))
-        return current * self.digits
+            current = effects.quantise(current, _within(pixelwise(diode.read(state, "quantisation", "step")), share))
+        return _digital(current, self, state)
 
-    def _amplifier(self, state: State, bandwidth: Tensor):
-        """(effect, A rms) of what is added behind the diodes."""
+    def _noises(self, state: State, bandwidth: Tensor):
+        """(effect, A rms) of what is added behind the diodes, by amplifier and converter."""
         diode = self._element
 
         def figure(link: str, parameter: str | None = None) -> Tensor:
@@ -235,4 +260,4 @@ class PhotodiodeSensor:
                 adc.voltage_noise(figure("voltage_noise"), figure("voltage_noise", "capacitance"), bandwidth),
             )
         if diode.has("converter_noise"):
-            yield "converter_noise", figure("converter_noise")
+            yield "converter_noise", _within(figure("converter_noise"), _range(state))

@@ -18,6 +18,7 @@ from simulators import effects
 from simulators.devices.chain import Element, pixelwise
 from simulators.devices.modulator import FLATNESS_TERMS, AmplitudeModulator, PhaseModulator
 from simulators.devices.surface import Surface
+from simulators.effects.quantisation import even_levels, soft_levels
 from simulators.random import Shots, State
 from simulators.zernike import zernike
 
@@ -154,12 +155,7 @@ def _held(element: Element, spec: PhaseModulator, phase: Tensor, state: State) -
     stroke: Tensor | float = 2 * math.pi
     if element.has("quantisation"):
         stroke = pixelwise(element.read(state, "quantisation", "stroke"))
-        if spec.levels is None:
-            assert spec.bits is not None
-            phase = effects.quantise_phase(phase, spec.bits, stroke)
-        else:
-            ratios = torch.tensor(spec.levels, dtype=phase.dtype, device=phase.device)
-            phase = effects.quantise_to(phase, ratios * stroke[..., None])
+        phase = _levelled(element, spec, phase, stroke, state)
     else:
         phase = torch.remainder(phase, 2 * math.pi)
     if element.has("gamma_error"):
@@ -169,6 +165,23 @@ def _held(element: Element, spec: PhaseModulator, phase: Tensor, state: State) -
     if element.has("lut_residual"):
         phase = effects.lut_residual(phase, element.read(state, "lut_residual"), stroke)
     return phase
+
+
+def _levelled(element: Element, spec: PhaseModulator, phase: Tensor, stroke: Tensor, state: State) -> Tensor:
+    """The nearest level; between the levels where the state has a ``temperature`` (and ``gumbel`` values) for them."""
+    home = element.home(next(link for link in element.links if link.name == "quantisation"))
+    temperature = state.get(f"{home}.temperature")
+    if spec.levels is None:
+        assert spec.bits is not None
+        if temperature is None:
+            return effects.quantise_phase(phase, spec.bits, stroke)
+        levels = even_levels(spec.bits, stroke)
+    else:
+        levels = torch.tensor(spec.levels, dtype=phase.dtype, device=phase.device) * stroke[..., None]
+        if temperature is None:
+            return effects.quantise_to(phase, levels)
+    # Amplitude that changes with the phase is that of the phase chosen here: one draw serves both.
+    return soft_levels(phase, levels, pixelwise(temperature), gumbel=state.get(f"{home}.gumbel"))
 
 
 def _errors(element: Element, spec: PhaseModulator, phase: Tensor, state: State, shots: Shots | None) -> Tensor | None:

@@ -35,7 +35,17 @@ from simulators.effects.loss import attenuate
 from simulators.effects.lut import gamma_response, lut_residual, measured_response
 from simulators.effects.polarisation import polariser, rotation, wave_plate
 from simulators.effects.profile import gaussian_profile
-from simulators.effects.quantisation import nearest_level, quantise, quantise_phase, quantise_to, straight_through
+from simulators.effects.quantisation import (
+    even_levels,
+    learned_step_quantise,
+    nearest_level,
+    quantise,
+    quantise_phase,
+    quantise_to,
+    scale_gradient,
+    soft_levels,
+    straight_through,
+)
 from simulators.effects.settling import residual_after, settle
 from simulators.effects.static_maps import correlated, flatness
 from simulators.effects.stray import background, depolarise, ghost, zone_order_share
@@ -52,6 +62,7 @@ __all__ = [
     "coupled_amplitude",
     "crosstalk",
     "depolarise",
+    "even_levels",
     "extinction",
     "fill",
     "flatness",
@@ -62,6 +73,7 @@ __all__ = [
     "gaussian_profile",
     "ghost",
     "johnson_noise",
+    "learned_step_quantise",
     "lut_residual",
     "measured_amplitude",
     "measured_response",
@@ -76,9 +88,11 @@ __all__ = [
     "residual_after",
     "rotation",
     "saturate",
+    "scale_gradient",
     "settle",
     "shot_noise",
     "smoothed_boxes",
+    "soft_levels",
     "straight_through",
     "voltage_noise",
     "wave_plate",
