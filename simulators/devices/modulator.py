@@ -5,11 +5,14 @@ What they do to light is in :mod:`simulators.devices.show`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from simulators.devices.chain import Link, Parameter
+from simulators.devices.measured import shown_phases
 from simulators.effects.lut import HARMONICS
 from simulators.effects.settling import residual_after
 from simulators.errors import InputError
@@ -63,11 +66,20 @@ class Modulator(DeviceSpec):
 
 
 class PhaseModulator(Modulator):
-    """A phase-only panel."""
+    r"""A phase-only panel.
+
+    A measured look-up table takes the place of the data sheet's ``stroke``, ``levels`` and ``bits``:
+    ``response = "my_lut.csv"``, columns ``level`` and ``phase`` (rad), monotone. Commands then go to the grey level
+    whose *measured* phase is nearest on the circle, as in a laboratory that drives its panel by the table. With
+    ``bits`` the table is read at 0 … 2^bits - 1, linear between its points; without, at its own levels. The file is
+    read once, here; the spec keeps what it says. What the table still errs by is ``gamma_error``, ``lut_residual``,
+    ``stroke_error``.
+    """
 
     kind: Literal["phase_modulator"] = "phase_modulator"
     stroke: Angle  #: rad, phase range of the 2^bits levels at the wavelength of use
     levels: tuple[Fraction, ...] | None = None  #: shares of the stroke that can be shown, where they are not even
+    response: str | None = None  #: file of a measured table, read into ``stroke`` and ``levels``; then None again
     stroke_error: NonNegative | None = None  #: relative standard deviation of the stroke, one a panel
     gamma_error: NonNegative | None = None  #: standard deviation of γ in S (φ/S)^γ about 1, one a panel
     lut_residual: Angle | None = None  #: rad rms, what the look-up table leaves, one curve a panel
@@ -81,6 +93,30 @@ class PhaseModulator(Modulator):
     amplitude_coupling: Fraction | None = None  #: c of |t| = 1 - c (1 - cos φ)/2
     dead_reflection: Number = 0.0  #: field reflected by the gaps between pixels, -1 to 1, for ``"dead_space"``
     zero_order_leak: Fraction | None = None  #: field amplitude of the unmodulated share
+
+    @model_validator(mode="before")
+    @classmethod
+    def _measured(cls, data: Any, info: ValidationInfo) -> Any:
+        """Read a measured table into stroke and levels, with its source; whatever was known of them gives way."""
+        given = data.get("response") if isinstance(data, Mapping) else None
+        if given is None:
+            return data
+        entry = given if isinstance(given, Mapping) else {"value": given}
+        if not isinstance(entry.get("value"), str | Path):
+            raise InputError("response", value=repr(entry.get("value")), allowed='the name of a file, "my_lut.csv"')
+        path = Path(entry["value"])
+        beside = Path(info.context["file"]).parent / path if info.context and info.context.get("file") else path
+        stroke, levels = shown_phases(beside if beside.exists() else path, _plain(data.get("bits")))
+        rest = {key: value for key, value in data.items() if key not in ("response", "bits", "stroke", "levels")}
+        source = {
+            "source": entry.get("source", f"measured table {path.name}"),
+            "confidence": entry.get("confidence", "measured"),
+        }
+        gone = ("response", "bits", "stroke", "levels")
+        kept = [known for known in data.get("provenance", ()) if _figure(known) not in gone]
+        kept += [{"figure": figure, **source} for figure in ("stroke", "levels")]
+        # A number without a unit is what no file may write; this one was read from a table in radians.
+        return {**rest, "stroke": f"{stroke!r} rad", "levels": levels, "provenance": tuple(kept)}
 
     @model_validator(mode="after")
     def _levels_and_gaps(self) -> Self:
@@ -166,3 +202,12 @@ class AmplitudeModulator(Modulator):
             assert self.fill_factor is not None
             links.append(Link("fill", "deterministic", (Parameter("fill", self.fill_factor),)))
         return (*links, *self._reflectance())
+
+
+def _plain(entry: Any) -> Any:
+    """A figure without its provenance."""
+    return entry.get("value") if isinstance(entry, Mapping) else entry
+
+
+def _figure(provenance: Any) -> Any:
+    return provenance.get("figure") if isinstance(provenance, Mapping) else provenance.figure
