@@ -17,6 +17,7 @@ This package knows nothing of layers or training. Its names load on first use.
 | ``ideal``, ``pixel``, ``wave`` | the simulators; ``simulator`` is their protocol, ``cascade`` what two of them share |
 | ``levels``, ``effective``, ``energy``, ``modulation`` | comparing simulators, a cheap one, energy, complex masks |
 | ``detection`` | field → frames → numbers |
+| ``mesh`` | a mesh of interferometers, the rival of masks and lenses |
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ _WHERE = {
     "InputError": "errors",
     "Laser": "devices",
     "Lens": "devices",
+    "Mesh": "mesh",
+    "MeshPhases": "mesh",
     "Misalignment": "devices",
     "PhaseModulator": "devices",
     "Photodiode": "devices",
@@ -86,6 +89,8 @@ __all__ = [
     "InputError",
     "Laser",
     "Lens",
+    "Mesh",
+    "MeshPhases",
     "Misalignment",
     "PhaseModulator",
     "Photodiode",
@@ -139,6 +144,7 @@ if TYPE_CHECKING:
     from simulators.grid import Grid
     from simulators.ideal import Ideal
     from simulators.levels import compare_levels
+    from simulators.mesh import Mesh, MeshPhases
     from simulators.modulation import compare_modulations
     from simulators.pixel import Pixel
     from simulators.placed import Placed
