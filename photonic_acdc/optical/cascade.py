@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from photonic_acdc.layers.check import last_axis
 from photonic_acdc.layers.structured import crop, pad
+from photonic_acdc.optical.apparatus import Apparatus, measure
+from photonic_acdc.optical.learned_ranges import LearnedRanges, SoftLevels, clipped, input_range, softened
 from photonic_acdc.optical.light import LightMeter
 from photonic_acdc.optical.masks import Masks
 from photonic_acdc.optical.noise import Noise
@@ -82,6 +84,9 @@ class OpticalCascade(nn.Module):
         self.address = address
         self.noise = Noise()
         self.meter: LightMeter | None = None
+        self.apparatus: Apparatus | None = None  #: takes the frames in the simulator's place, which keeps the gradient
+        self.ranges: LearnedRanges | None = None  #: see :mod:`photonic_acdc.optical.ranges`; x_max may be learned too
+        self.soft: SoftLevels | None = None
         self.x_max: Tensor
         self.register_buffer("x_max", torch.tensor(float(x_max)))
         self.bind(bench, build)
@@ -151,16 +156,25 @@ class OpticalCascade(nn.Module):
     def _measure(self, x: Tensor) -> Tensor:
         rows = x.shape[:-1]
         frames, acting = self._frames(x)
-        light = cast(Masks, self.masks).orient(acting.readout.decode(frames))
+        learned = self.ranges
+        share = None if learned is None else learned.converter_share(self.bench)
+        light = cast(Masks, self.masks).orient(acting.readout.decode(frames, share))
         passed = acting.bench.transmission(self.stages)
         photons = float(self.bench.photons_in(self._nominal_state())) * passed / self.features
-        scale = self.gain() * self.x_max / photons**0.5
+        scale = self.gain() * input_range(self.x_max, self.bench, self.in_features) / photons**0.5
+        power = None if learned is None else learned.power_share()
+        if power is not None:
+            scale = scale / power.sqrt()
         scaled = light * (scale**2 if self.readout_kind == "intensity" else scale)
         return crop(scaled.reshape(*rows, self.features), self.out_features)
 
     def frames(self, x: Tensor) -> Tensor:
         """What the camera delivers for ``x``: ``[R, B, frames, y, x]``, digital numbers."""
         return self._frames(x)[0]
+
+    def full_range(self) -> float | None:
+        """Nominal signal of a reading at the end of the converter's range, electrons or A; None: no converter."""
+        return self._bounds[None].readout.full_range()
 
     def fields(self, x: Tensor) -> dict[str, Tensor]:
         """The field at every plane, address → ``[R, B, y·q, x·q]`` in √photons; the ripple at its mean."""
@@ -185,7 +199,10 @@ class OpticalCascade(nn.Module):
                 remedy="over_realisations(x, R)",
             )
         batch = len(rows) // realisations
-        values = (rows / self.x_max).reshape(realisations, batch, *self.bench.modes)
+        x_max = input_range(self.x_max, self.bench, self.in_features)
+        values = (rows / x_max).reshape(realisations, batch, *self.bench.modes)
+        if isinstance(self.x_max, nn.Parameter):
+            values = clipped(values)
         values = values.to(self._complex if x.is_complex() else self.reference.dtype)
         shots = None
         if noise.dynamic == "drawn":
@@ -198,8 +215,17 @@ class OpticalCascade(nn.Module):
                 prefix=self.address,
                 expected=noise.expected,
             )
+        return self._acting(), self.figures(), shots, values
+
+    def figures(self) -> State:
+        """What the physics reads: nominal figures or those of the noise switch, with learned ranges and soft levels."""
+        noise = self.noise
         state = noise.state if noise.state is not None else self._nominal_state()
-        return self._acting(), state, shots, values
+        if self.ranges is not None:
+            state = self.ranges.figures(state, self.bench, self.stages)
+        if self.soft is not None:
+            state = softened(state, self.soft, self.bench, self.stages, prefix=self.address, exposure=noise.exposure)
+        return state
 
     def _sample_rows(self, batch: int) -> tuple[int, ...]:
         """Identity of every row; a layer that sees several rows a sample (a convolution's pixels) numbers them on."""
@@ -213,24 +239,50 @@ class OpticalCascade(nn.Module):
 
     def _frames(self, x: Tensor) -> tuple[Tensor, _Bound]:
         acting, state, shots, values = self._prepare(x)
+        commands = self.commands()
+        if self.apparatus is None:
+            return self._exposed(acting, commands, values, state, shots), acting
+        measured = measure(self.apparatus, commands, values)
+        if self.meter is None and not torch.is_grad_enabled():
+            return measured, acting
+        twin = self._exposed(acting, commands, values, state, shots)
+        if twin.shape != measured.shape:
+            raise InputError(
+                "apparatus: its frames",
+                value=f"shape {list(measured.shape[1:])}",
+                allowed=f"{list(twin.shape[1:])}, [rows, frames, y, x] as the twin's",
+            )
+        # The difference is exactly 0: what is decoded is what was measured, to the bit.
+        return measured + (twin - twin.detach()), acting
+
+    def expose(self, values: Tensor, commands: Sequence[Command] | None = None) -> Tensor:
+        """Frames of shares of x_max as they are written, ``[R, B, y, x]`` → ``[R, B, frames, y, x]``.
+
+        ``commands``: None: the masks'. An apparatus is left aside: the simulator answers, under the noise switch
+        without its shots.
+        """
+        commands = self.commands() if commands is None else commands
+        return self._exposed(self._acting(), commands, values, self.figures(), None)
+
+    def _exposed(
+        self, acting: _Bound, commands: Sequence[Command], values: Tensor, state: State, shots: Shots | None
+    ) -> Tensor:
         simulator, moments = acting.simulator, acting.simulator.moments
-        ripple = self._ripple(acting.bench)
+        ripple = self._ripple(acting.bench) if shots is not None else "expected"
         if ripple == "mixed":
             moments = flicker_pairs(moments)
         field = simulator.illuminate(values, state, shots=shots, moments=moments)
-        fields = self._propagate(simulator, self.commands(), field, state, shots, moments)
+        fields = self._propagate(simulator, commands, field, state, shots, moments)
         if self.meter is not None:
             self._book(acting.bench, field, fields, values)
         if ripple == "expected":
             fields = fields.mean(0, keepdim=True)
         elif ripple == "mixed":
             fields = fields.unflatten(0, (len(simulator.moments), -1)).mean(1)
-        return acting.readout.frames(fields, state, shots), acting
+        return acting.readout.frames(fields, state, shots)
 
     def _ripple(self, bench: Bench) -> Literal["drawn", "expected", "mixed"]:
         """Whether the panels' ripple is averaged as intensity, as the field, or some of it so and some so."""
-        if self.noise.dynamic != "drawn":
-            return "expected"
         if not self.noise.expected:
             return "drawn"
         still = [
@@ -253,8 +305,7 @@ class OpticalCascade(nn.Module):
     def _book(self, bench: Bench, field: Tensor, fields: Tensor, values: Tensor) -> None:
         assert self.meter is not None
         passed = bench.transmission(self.stages, place="stage")
-        self.meter.shares.append(_power(fields) / (_power(field) * passed))
-        self.meter.encoding.append((values.abs() ** 2).mean())
+        self.meter.book(_power(fields), _power(field) * passed, (values.abs() ** 2).mean())
 
     def _nominal_state(self) -> State:
         like = self.reference
