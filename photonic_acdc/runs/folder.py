@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photonic_acdc.storage import atomic, write_text
+from photonic_acdc.training.differences import differences, sentence
 from simulators.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,19 +23,36 @@ class RunFolder:
         path: of the folder.
         resolved: text of the resolved configuration, which is the run's identity.
         folders: made in it.
+        fresh: start a run over: what this program wrote is removed, and nothing else.
 
     Raises:
         InputError: the folder holds another run, or something that is no run.
     """
 
-    def __init__(self, path: Path, resolved: str, folders: Sequence[str] = ("checkpoints", "parts", "masks", "plots")):
+    def __init__(
+        self,
+        path: Path,
+        resolved: str,
+        folders: Sequence[str] = ("checkpoints", "parts", "masks", "plots"),
+        *,
+        fresh: bool = False,
+    ):
         self.path = path
         identity = path / "config.toml"
         if identity.exists():
-            if identity.read_text(encoding="utf-8") != resolved:
+            there = identity.read_text(encoding="utf-8")
+            if fresh and _same_kind(there, resolved):
+                for file in _written(path):
+                    file.unlink()
+                # Last of all: until then the folder is the old run's, of which some is missing.
+                write_text(identity, resolved)
+            elif there != resolved:
+                changed = _changes(there, resolved)
+                ways = "another name in the configuration, another --directory, "
+                ways += "--fresh to start it over, or remove the folder" if changed else "or remove the folder"
                 raise InputError(
                     f"folder {path} holds another run (its config.toml differs)",
-                    remedy="another name in the configuration, another --directory, or remove the folder",
+                    remedy=f"{ways} ({sentence(changed)})" if changed else ways,
                 )
         elif path.exists() and (not path.is_dir() or any(_foreign(path))):
             raise InputError(f"{path} exists and is no run of this program", remedy="another name or --directory")
@@ -77,6 +96,59 @@ def read_dataset(path: Path) -> xr.Dataset:
 
     with xr.open_dataset(path, engine="h5netcdf") as dataset:
         return dataset.load()
+
+
+#: What a run writes into its folder.
+_FILES = (
+    "checkpoints/*.safetensors",
+    "parts/*.nc",
+    "parts/*.json",
+    "masks/stage*_mask*.png",
+    "plots/*.png",
+    "model.safetensors",
+    "training.nc",
+    "errors.nc",
+    "masks.npz",
+    "layout.png",
+    "devices.md",
+    "summary.json",
+)
+
+
+def _written(path: Path) -> Iterator[Path]:
+    """Files of a run, and those temporary ones that it has left where it was struck."""
+    for pattern in _FILES:
+        folder, _, name = pattern.rpartition("/")
+        stem, dot, suffix = name.rpartition(".")
+        yield from (path / folder).glob(name)
+        yield from (path / folder).glob(f".{stem}.part{dot}{suffix}")
+
+
+def _settings(text: str) -> dict | None:
+    """A resolved configuration, with the fingerprint of its header; None: something else."""
+    header, _, body = text.partition("\n")
+    if not header.startswith("# Resolved configuration"):
+        return None
+    try:
+        return {**tomllib.loads(body), "fingerprint of data and bench": header.rpartition(": ")[2]}
+    except tomllib.TOMLDecodeError:
+        return None
+
+
+def _same_kind(there: str, resolved: str) -> bool:
+    """Whether both are configurations of this program, of the same command."""
+    old, new = _settings(there), _settings(resolved)
+    return old is not None and new is not None and ("search" in old) == ("search" in new) and "name" in old
+
+
+def _changes(there: str, resolved: str) -> list[str]:
+    """What differs between two configurations of one command; of others, nothing that could be told."""
+    if not _same_kind(there, resolved):
+        return []
+    old, new = _settings(there), _settings(resolved)
+    assert old is not None
+    assert new is not None
+    return differences(old, new)
 
 
 def _foreign(path: Path):

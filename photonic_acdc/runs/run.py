@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import sys
@@ -23,22 +24,29 @@ from photonic_acdc.runs.folder import RunFolder, write_dataset
 from photonic_acdc.runs.pictures import write_masks, write_pictures
 from photonic_acdc.runs.stages import JUDGED, TRAINED, Report, Stages, load_split
 from photonic_acdc.storage import save_tensors, write_json
+from photonic_acdc.training.distributed import World
 from simulators.spec import Spec
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-def run(config: RunConfig, directory: str | Path = "runs", *, report: Report | None = None) -> dict[str, Any]:
+def run(
+    config: RunConfig, directory: str | Path = "runs", *, report: Report | None = None, fresh: bool = False
+) -> dict[str, Any]:
     """Train, judge and picture a classifier on its bench; take up what an interrupted run left.
+
+    The processes of a torch process group train together; then the first one judges and the others are done.
 
     Args:
         config: of the run.
         directory: the run's folder is ``directory/NAME``.
         report: progress: what is at work, how much is done, of how much.
+        fresh: start over: what an earlier run of this name wrote is removed.
 
     Returns:
-        The summary, as in ``summary.json``: ``results`` (a function of the configuration) and ``run`` (of the machine).
+        The summary, as in ``summary.json``: ``results`` (a function of the configuration) and ``run`` (of the machine);
+        empty in all processes but the first.
 
     Raises:
         InputError: data or bench that do not fit, or a folder that holds another run; nothing is written then.
@@ -46,11 +54,18 @@ def run(config: RunConfig, directory: str | Path = "runs", *, report: Report | N
     started = time.monotonic()
     bench = config.make_bench()  # refuses what cannot be carried before anything is written
     training, test = load_split(config)
-    folder = RunFolder(Path(directory) / config.name, resolved(config, training, test))
-    stages = Stages(config, folder, training, test, _silent if report is None else report)
+    world, path = World.current(), Path(directory) / config.name
+    folder = world.first(lambda: RunFolder(path, resolved(config, training, test), fresh=fresh))
+    told = _silent if report is None or not world.leads else report
+    stages = Stages(config, folder, training, test, told, world)
     threads = torch.get_num_threads()
     torch.set_num_threads(config.training.threads)
     try:
+        if world.size > 1:
+            stages.train_all()
+            if not world.leads:
+                return {}
+            stages = dataclasses.replace(stages, world=World())
         judged = [stage for stage in JUDGED if stage != "ideal_on_bench" or _maps_exactly(config)]
         errors = _errors(stages, judged)
         write_dataset(folder.path / "errors.nc", errors)
@@ -78,7 +93,12 @@ def _silent(what: str, done: int, total: int) -> None:
 
 def resolved(config: RunConfig, training: Dataset, test: Dataset) -> str:
     """The configuration with every default, and a fingerprint of data and bench: what decides the results."""
-    digest = hashlib.sha256(json.dumps(config.make_bench().to_dict(), sort_keys=True).encode())
+    return resolved_text(config, config.make_bench(), training, test)
+
+
+def resolved_text(config: Spec, bench: Spec, training: Dataset, test: Dataset) -> str:
+    """``config`` as the text of a file, below a fingerprint of what it names but does not hold."""
+    digest = hashlib.sha256(json.dumps(bench.to_dict(), sort_keys=True).encode())
     for part in (training, test):
         digest.update(part.x.numpy().tobytes() + part.y.numpy().tobytes())
     return (

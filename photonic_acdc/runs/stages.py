@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +16,7 @@ from photonic_acdc.layers import AFDF, Intensity
 from photonic_acdc.optical import measure_light, noise, rebind, to_optical
 from photonic_acdc.runs.folder import RunFolder
 from photonic_acdc.training import TrainingResult, train
+from photonic_acdc.training.distributed import World
 from simulators.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Stages:
     training: Dataset
     test: Dataset
     report: Report
+    world: World = field(default_factory=World)  #: processes that train together
 
     # --- models -------------------------------------------------------------------------------------------------
 
@@ -103,7 +105,16 @@ class Stages:
             seed=seed,
             checkpoint=self.folder.checkpoint(name),
             progress=lambda done, total, _: self.report(f"train {name}", done, total),
+            world=self.world,
         )
+
+    def train_all(self) -> None:
+        """Every training of the run: what several processes do together, before one of them judges."""
+        for seed in self.config.seeds:
+            for stage in TRAINED:
+                self.trained(stage, seed)
+        for weight in self.config.evaluation.front_weights:
+            self.fine_tuned(weight, self.config.seeds[0])
 
     def judge(self, model: nn.Module) -> nn.Module:
         """A trained optical model under the finer simulator."""
@@ -214,7 +225,8 @@ class Stages:
         )
         return xr.concat(points, weights)
 
-    def _front_point(self, weight: float, seed: int) -> xr.Dataset:
+    def fine_tuned(self, weight: float, seed: int) -> nn.Module:
+        """The noise-aware model, moved along the front by another weight of the light."""
         settings, training = self.config.evaluation, self.config.training
         model = self.trained("noise_aware", seed).model
         name = f"front-{weight!r}-seed{seed}"
@@ -234,8 +246,13 @@ class Stages:
             seed=seed + 1_000_000,
             checkpoint=self.folder.checkpoint(name),
             progress=lambda done, total, _: self.report(f"front w={weight:g}", done, total),
+            world=self.world,
         )
-        judged = self.judge(model)
+        return model
+
+    def _front_point(self, weight: float, seed: int) -> xr.Dataset:
+        settings = self.config.evaluation
+        judged = self.judge(self.fine_tuned(weight, seed))
         found = monte_carlo(judged, self.test, realisations=settings.front_realisations, seed=settings.seed)
         found["efficiency"] = ((), self.light_of(judged)["optics"], {"long_name": "light kept", "units": "1"})
         return found[["accuracy", "efficiency"]]

@@ -2,72 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from photonic_acdc.data.dataset import Dataset
-from photonic_acdc.optical.cascade import cascades
-from photonic_acdc.optical.masks import NativeMasks
-from photonic_acdc.optical.switches import measure_light, noise, over_realisations
-from photonic_acdc.training.checkpoint import load_checkpoint, save_checkpoint
+from photonic_acdc.optical.ranges import power_of
+from photonic_acdc.training.checkpoint import identity
+from photonic_acdc.training.distributed import World, whole_batch_statistics
+from photonic_acdc.training.history import TrainingResult
+from photonic_acdc.training.method import Method
+from photonic_acdc.training.objective import TRAINING_BENCHES, Loss, Objective
+from photonic_acdc.training.optimisers import (
+    Cosine,
+    MakeOptimiser,
+    MakeSchedule,
+    describe,
+    groups,
+    make_optimiser,
+    make_schedule,
+)
+from photonic_acdc.training.progress import Progress, bar
+from photonic_acdc.training.settings import check_classes, check_data, check_settings, name_of
+from photonic_acdc.training.steps import Training
 from simulators.errors import InputError
-from simulators.random import check_seed, stream
 
-if TYPE_CHECKING:
-    import xarray as xr
-
-#: Benches seen in training are numbered from here, so that no evaluation meets one of them under the same seed.
-TRAINING_BENCHES = 2**32
-
-Progress = Callable[[int, int, dict], None]
-"""Called after every epoch: epochs done, epochs in all, the epoch's figures."""
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What training leaves behind.
-
-    Attributes:
-        model: the trained module, in eval mode; the one that was given, changed in place.
-        history: figures an epoch.
-    """
-
-    model: nn.Module
-    history: list[dict]
-
-    def dataset(self) -> xr.Dataset:
-        """The history as an ``xarray.Dataset`` over ``epoch``."""
-        import xarray as xr
-
-        return xr.Dataset(
-            {
-                name: (
-                    "epoch",
-                    [float(row[name]) for row in self.history],
-                    {"long_name": long, "units": unit},
-                )
-                for name, (long, unit) in _FIGURES.items()
-                if name in self.history[0]
-            },
-            coords={"epoch": ("epoch", range(1, len(self.history) + 1), {"long_name": "epoch", "units": "1"})},
-        )
-
-
-_FIGURES = {
-    "loss": ("training loss", "1"),
-    "accuracy": ("training accuracy", "1"),
-    "validation_accuracy": ("validation accuracy", "1"),
-    "efficiency": ("light at the detector's modes", "1"),
-    "learning_rate": ("learning rate", "1"),
-}
+__all__ = ["TRAINING_BENCHES", "train"]
 
 
 def train(
@@ -80,45 +43,78 @@ def train(
     mask_rate: float = 1.0,
     weight_decay: float = 0.0,
     label_smoothing: float = 0.0,
+    loss: Loss | None = None,
     noise_mode: Literal["off", "mean", "sample"] = "off",
     realisations: int = 1,
+    resample: Literal["step", "epoch"] = "step",
     light_weight: float = 0.0,
+    power_weight: float = 0.0,
     seed: int = 0,
+    methods: Sequence[Method] = (),
+    optimiser: Literal["adamw"] | MakeOptimiser = "adamw",
+    schedule: Literal["cosine"] | MakeSchedule | None = "cosine",
+    clip: float | None = None,
+    patience: int | None = None,
+    monitor: Literal["loss", "accuracy"] = "loss",
     validation: Dataset | None = None,
     checkpoint: str | Path | None = None,
-    progress: Progress | None = None,
+    checkpoint_every: int | None = None,
+    fresh: bool = False,
+    progress: Progress | Literal["bar"] | None = None,
+    world: World | None = None,
 ) -> TrainingResult:
-    r"""Train a classifier with Adam and a cosine learning rate; through its bench, if it has one.
+    r"""Train with Adam and a cosine learning rate, or as told; through its bench, if the model has one.
 
-    .. math:: L = \mathrm{CE}(f(x), y) - w \log \eta
+    .. math:: L = \mathrm{CE}(f(x), y) - w \log \eta + v \log p
 
-    with η the share of the devices' own light that reaches the detector (:class:`~photonic_acdc.optical.LightMeter`).
+    with η the share of the devices' own light that reaches the detector (:class:`~photonic_acdc.optical.LightMeter`),
+    and p the share of the laser's power that is used, where that is learned (``learn_ranges(model, "power")``).
     In ``"sample"`` every step sees benches never built before: static errors of realisations
     2³² + step·R … 2³² + step·R + R-1, shots keyed by the step and the row. Interrupted and started again with the same
-    checkpoint, it ends bit-identically to never having stopped.
+    checkpoint, it ends bit-identically to never having stopped. Several processes of one torch process group train as
+    one: each computes its part of every batch.
 
     Args:
         model: maps ``[B, features]`` to logits ``[B, classes]``; optical cascades in it follow ``noise_mode``.
         data: to learn from.
         epochs: passes over the data.
         batch_size: rows a step; the last, shorter batch of an epoch is dropped, where there is a full one.
-        learning_rate: of Adam, at the start; falls to 0 along half a cosine.
+        learning_rate: at the start.
         mask_rate: factor on it for the masks of optical cascades, whose unit is the radian.
         weight_decay: decoupled, of the electronic weights alone: masks have none.
         label_smoothing: of the cross-entropy.
+        loss: of outputs and targets, a mean over the rows; None: cross-entropy. With real targets there is no accuracy.
         noise_mode: ``"off"``, ``"mean"`` or ``"sample"``.
-        realisations: R, virtual benches a step.
+        realisations: R, virtual benches a step, which all see the batch.
+        resample: new benches every ``"step"``, or the same R during an ``"epoch"``.
         light_weight: w.
+        power_weight: v.
         seed: of the order of the data and of all draws.
-        validation: evaluated without noise after every epoch.
-        checkpoint: file that is written after every epoch and taken up if it exists.
-        progress: called after every epoch.
+        methods: ways of training more robustly, in the order they are called in.
+        optimiser: ``"adamw"``, or a function of the groups of parameters (with ``lr`` and ``weight_decay``) that makes
+            a torch optimiser.
+        schedule: ``"cosine"``: to 0 along half a cosine; None: constant; or a function of the optimiser that makes a
+            torch schedule, which moves on every step (``ReduceLROnPlateau``: every epoch, by the validation loss, or
+            without one by the training loss).
+        clip: largest norm of the gradient; None: any.
+        patience: epochs without a better figure of the validation after which to stop; the model ends with the weights
+            of its best epoch. None: all epochs, and the last weights.
+        monitor: that figure.
+        validation: evaluated without random noise after every epoch.
+        checkpoint: file that is written after every epoch and taken up if it exists; the one before it is kept.
+        checkpoint_every: steps between further checkpoints within an epoch.
+        fresh: start over where there is a checkpoint, which is removed.
+        progress: called after every epoch; ``"bar"``: a bar on standard error.
+        world: processes that train together; None: those of torch's default process group, if there is one.
 
     Raises:
-        InputError: a figure out of range; a foreign checkpoint; a loss or a parameter that is not finite, with the step
-            and, of a parameter, its layer, mask and stage. The checkpoint stays that of the last whole epoch.
+        InputError: a figure out of range; data that cannot be learnt from, or that do not fit the model; a checkpoint
+            that is damaged or of another training; a loss or a parameter that is not finite, with the step and its
+            layer, mask and stage. The checkpoint stays that of the last good step.
+
+    Not modelled: with several processes, what a method adds to the loss is taken as a mean over rows.
     """
-    settings = {
+    asked = {
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
@@ -127,188 +123,82 @@ def train(
         "label_smoothing": label_smoothing,
         "noise_mode": noise_mode,
         "realisations": realisations,
+        "resample": resample,
         "light_weight": light_weight,
+        "power_weight": power_weight,
         "seed": seed,
+        "clip": clip,
+        "patience": patience,
+        "monitor": monitor,
+        "loss": name_of(loss),
+        "optimiser": "adamw",
+        "schedule": name_of(schedule),
     }
-    _check(settings)
-    optical = bool(cascades(model))
-    optimiser = torch.optim.AdamW(_groups(model, weight_decay, mask_rate), lr=learning_rate)
-    path = Path(checkpoint) if checkpoint is not None else None
-    key = _key(settings, model, data)
-    done, history = 0, []
-    if path is not None and path.exists():
-        done, history = load_checkpoint(path, model, optimiser, key)
-    batches = max(1, len(data) // batch_size)
-    parameters = [p for p in model.parameters() if p.requires_grad and p.numel()]
-    for epoch in range(done, epochs):
-        model.train()
-        order = torch.from_numpy(stream(seed, "train", "order", sample=epoch).permutation(len(data)))
-        sums = {"loss": 0.0, "accuracy": 0.0, "efficiency": 0.0}
-        for i in range(batches):
-            step = epoch * batches + i
-            rate = learning_rate * 0.5 * (1 + math.cos(math.pi * step / (epochs * batches)))
-            for group in optimiser.param_groups:
-                group["lr"] = rate * group["factor"]
-            rows = order[i * batch_size : (i + 1) * batch_size]
-            objective = _Objective(model, optical, settings)
-            figures = objective(data.x[rows], data.y[rows], step)
-            if not math.isfinite(figures["loss"]):
-                raise InputError(
-                    f"training: the loss is {figures['loss']} at step {step} (epoch {epoch + 1})",
-                    remedy="a smaller learning_rate",
-                )
-            optimiser.zero_grad()
-            objective.loss.backward()
-            optimiser.step()
-            _check_finite(model, parameters, step, epoch)
-            for name in sums:
-                sums[name] += figures[name] / batches
-        row = {**sums, "learning_rate": optimiser.param_groups[-1]["lr"]}
-        if not optical:
-            del row["efficiency"]
-        if validation is not None:
-            row["validation_accuracy"] = _accuracy(model, validation, noise_mode, optical)
-        history.append(row)
-        if path is not None:
-            save_checkpoint(path, model, optimiser, epoch + 1, history, key)
-        if progress is not None:
-            progress(epoch + 1, epochs, row)
-    return TrainingResult(model.eval(), history)
-
-
-def _key(settings: dict, model: nn.Module, data: Dataset) -> str:
-    """What a checkpoint belongs to: the settings, the model and its benches, and the data."""
-    benches = [cascade.bench.to_dict() for cascade in cascades(model).values()]
-    digest = hashlib.sha256(json.dumps([settings, repr(model), benches]).encode())
-    for part in (data.x, data.y, data.index):
-        digest.update(part.numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-class _Objective:
-    """One step's loss, with its graph, and its figures."""
-
-    def __init__(self, model: nn.Module, optical: bool, settings: dict):
-        self._model, self._optical, self._settings = model, optical, settings
-        self.loss: Tensor
-
-    def __call__(self, x: Tensor, y: Tensor, step: int) -> dict[str, float]:
-        settings = self._settings
-        efficiency = torch.ones(())
-        if self._optical:
-            count = settings["realisations"] if settings["noise_mode"] == "sample" else 1
-            index = range(TRAINING_BENCHES + step * count, TRAINING_BENCHES + (step + 1) * count)
-            with (
-                noise(
-                    self._model,
-                    settings["noise_mode"],
-                    seed=settings["seed"],
-                    realisations=index,
-                    samples=range(len(x)),
-                    exposure=step,
-                    differentiable=True,
-                ),
-                measure_light(self._model) as meter,
-            ):
-                logits = self._model(over_realisations(x, count))
-            y = over_realisations(y, count)
-            efficiency = meter.efficiency()
-        else:
-            logits = self._model(x)
-        cross_entropy = nn.functional.cross_entropy(logits, y, label_smoothing=settings["label_smoothing"])
-        self.loss = cross_entropy
-        if settings["light_weight"]:
-            self.loss = self.loss - settings["light_weight"] * efficiency.log()
-        hits = (logits.detach().argmax(-1) == y).double().mean().item()
-        return {"loss": self.loss.item(), "accuracy": hits, "efficiency": efficiency.item()}
-
-
-def _groups(model: nn.Module, weight_decay: float, mask_rate: float) -> list[dict]:
-    """Masks take larger steps; electronic weight matrices decay; masks, biases and normalisations do not."""
-    masks = {id(p) for cascade in cascades(model).values() for p in cascade.parameters()}
-    electronic = {id(module.weight) for module in model.modules() if isinstance(module, (nn.Linear, nn.Conv2d))}
-    groups = (
-        {
-            "params": [p for p in model.parameters() if id(p) in masks],
-            "weight_decay": 0.0,
-            "factor": mask_rate,
-        },
-        {
-            "params": [p for p in model.parameters() if id(p) not in masks | electronic],
-            "weight_decay": 0.0,
-            "factor": 1.0,
-        },
-        {
-            "params": [p for p in model.parameters() if id(p) in electronic],
-            "weight_decay": weight_decay,
-            "factor": 1.0,
-        },
+    check_settings(
+        {**asked, "optimiser": optimiser, "schedule": schedule, "loss": loss, "checkpoint_every": checkpoint_every}
     )
-    return [group for group in groups if group["params"]]
-
-
-@torch.no_grad()
-def _check_finite(model: nn.Module, parameters: list[nn.Parameter], step: int, epoch: int) -> None:
-    """Raise :class:`InputError` that names the first parameter which the step has made infinite or NaN."""
-    # One reduction for all: of a step's time, a test each would take several per cent.
-    if not parameters or math.isfinite(torch.cat([p.reshape(-1) for p in parameters]).abs().max().item()):
-        return
-    broken = {n: p for n, p in model.named_parameters() if p.requires_grad and not p.isfinite().all()}
-    for name, parameter in broken.items():
-        count, size = int((~parameter.isfinite()).sum()), parameter.numel()
-        spoilt = parameter.grad is not None and not bool(parameter.grad.isfinite().all())
-        cause = ", after a gradient that was not" if spoilt else ""
-        others = f"; so are {len(broken) - 1} more parameters" if len(broken) > 1 else ""
+    world = World.current() if world is None else world
+    _check_all(data, validation, loss, patience, monitor, min(batch_size, len(data)), world)
+    for method in methods:
+        method.prepare(model)
+    objective = Objective(
+        loss,
+        label_smoothing,
+        noise_mode,
+        realisations,
+        resample,
+        light_weight,
+        power_weight,
+        seed,
+        tuple(methods),
+        world,
+    )
+    if power_weight and not power_of(model).requires_grad:
         raise InputError(
-            f"training: {_place(model, name, parameter)} is not finite after step {step} (epoch {epoch + 1})"
-            f"{cause}: {count} of {size} values{others}",
-            remedy="a smaller learning_rate",
+            "power_weight: the model's laser power is not learned", remedy='learn_ranges(model, "power") first'
         )
+    stepper = make_optimiser(model, optimiser, groups(model, learning_rate, weight_decay, mask_rate))
+    follower = make_schedule(stepper, schedule if callable(schedule) else None)
+    if optimiser != "adamw" or follower is not None:
+        asked |= describe(stepper, follower)
+    asked["methods"] = [dict(method.settings()) for method in methods]
+    steps = max(1, len(data) // batch_size)
+    training = Training(model, objective, stepper, follower, data, batch_size, epochs, clip, validation, patience)
+    training.cosine = Cosine(stepper, learning_rate, epochs * steps) if schedule == "cosine" else None
+    training.sign = -1 if monitor == "accuracy" else 1
+    training.path, training.every = (None if checkpoint is None else Path(checkpoint)), checkpoint_every
+    training.state.identity = identity(asked, model, data)
+    if validation is not None:
+        training.state.identity["validation"] = identity({}, nn.Identity(), validation)["data"]
+    if any(other != training.state.identity for other in world.all(training.state.identity)):
+        raise InputError("training: the processes", value="different settings, models or data", allowed="the same")
+    with contextlib.ExitStack() as stack:
+        if progress == "bar":
+            training.on_step, progress = stack.enter_context(bar()) if world.leads else (None, None)
+        training.on_epoch = progress if world.leads else None
+        stack.enter_context(whole_batch_statistics(model, world))
+        training.restore(fresh)
+        training.run()
+    return TrainingResult(model.eval(), training.state.history, training.best_epoch)
 
 
-def _place(model: nn.Module, name: str, parameter: Tensor) -> str:
-    """A parameter in the words of its layer, stages from 0: ``layer 0 (AFDF): a_phase of stage 3``."""
-    for at, cascade in cascades(model).items():
-        if isinstance(masks := cascade.masks, NativeMasks):
-            shown = [j for j in range(2 * masks.stages) if cascade.bench.stage[2 * (j % 2)].modulation != "phase_only"]
-            for kind, each, planes in (
-                ("phase", masks.phases, range(2 * masks.stages)),
-                ("opening", masks.openings, shown),
-            ):
-                for mask, j in zip(each, planes, strict=True):
-                    if mask is parameter:
-                        return f"{_layer(at, cascade)}: {kind} of mask {'AD'[j % 2]} of stage {j // 2}"
-    path, _, leaf = name.rpartition(".")
-    module = model.get_submodule(path)
-    stages = getattr(module, "stages", None)
-    if parameter.shape[:1] != (stages,):
-        return f"{_layer(path, module)}: {leaf}"
-    broken = [str(k) for k, row in enumerate(parameter) if not row.isfinite().all()]
-    return f"{_layer(path, module)}: {leaf} of stage{'s' * (len(broken) > 1)} {', '.join(broken)}"
-
-
-def _layer(path: str, module: nn.Module) -> str:
-    return f"layer {path} ({type(module).__name__})" if path else type(module).__name__
-
-
-@torch.no_grad()
-def _accuracy(model: nn.Module, data: Dataset, noise_mode: str, optical: bool) -> float:
-    model.eval()
-    if not optical:
-        return (model(data.x).argmax(-1) == data.y).double().mean().item()
-    with noise(model, "off" if noise_mode == "off" else "mean"):
-        return (model(data.x).argmax(-1) == data.y).double().mean().item()
-
-
-def _check(settings: dict) -> None:
-    if settings["noise_mode"] not in ("off", "mean", "sample"):
-        raise InputError("noise_mode", value=repr(settings["noise_mode"]), allowed="off, mean or sample")
-    for name in ("epochs", "batch_size", "realisations"):
-        if not isinstance(settings[name], int) or settings[name] < 1:
-            raise InputError(name, value=settings[name], allowed="a whole number ≥ 1")
-    for name in ("learning_rate", "mask_rate", "weight_decay", "light_weight", "label_smoothing"):
-        if not (math.isfinite(settings[name]) and settings[name] >= 0):
-            raise InputError(name, value=settings[name], allowed="finite and ≥ 0")
-    if settings["label_smoothing"] > 1:
-        raise InputError("label_smoothing", value=settings["label_smoothing"], allowed="at most 1")
-    check_seed(settings["seed"])
+def _check_all(
+    data: Dataset,
+    validation: Dataset | None,
+    loss: Loss | None,
+    patience: int | None,
+    monitor: str,
+    batch: int,
+    world: World,
+) -> None:
+    check_data(data, "training data", classes=loss is None)
+    if loss is None:
+        check_classes(data)
+    if validation is not None:
+        check_data(validation, "validation data", classes=loss is None)
+    if patience is not None and validation is None:
+        raise InputError("patience without validation data", remedy="validation=")
+    if monitor == "accuracy" and validation is not None and validation.y.is_floating_point():
+        raise InputError("monitor='accuracy'", allowed="'loss': the targets are no classes")
+    if batch < world.size:
+        raise InputError("batch_size", value=batch, allowed=f"a row at least for each of {world.size} processes")

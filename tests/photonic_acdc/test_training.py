@@ -105,7 +105,8 @@ def test_the_figures_of_an_epoch(data):
     assert told == [(i + 1, 3, row) for i, row in enumerate(result.history)]
     dataset = result.dataset()
     assert dataset["epoch"].values.tolist() == [1, 2, 3]
-    assert set(dataset.data_vars) == {"loss", "accuracy", "validation_accuracy", "efficiency", "learning_rate"}
+    validated = {"validation_loss", "validation_accuracy"}
+    assert set(dataset.data_vars) == {"loss", "accuracy", "efficiency", "learning_rate"} | validated
     for name, variable in dataset.variables.items():
         assert set(variable.attrs) == {"long_name", "units"}, name
     # The last step of each of three epochs of one step: half a cosine, from the full rate to near 0.
@@ -174,7 +175,8 @@ def test_interrupted_and_taken_up_it_ends_bit_identically(data, kind, tmp_path, 
     assert told == list(range(after + 1, 5))
     assert equal(resumed, straight)
     assert result.history == whole.history
-    assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["state.previous.safetensors", "state.safetensors"]
 
 
 def test_interrupted_within_an_epoch_it_starts_that_epoch_again(data, tmp_path):
@@ -242,7 +244,10 @@ def test_a_checkpoint_of_another_training_is_refused(data, tmp_path, change):
     train(optical(), data, **options)
     before = path.read_bytes()
     model = optical()
-    with pytest.raises(InputError, match=r"state\.safetensors is of another training run: try: another path"):
+    (key, value), before_change = next(iter(change.items())), {"epochs": 1, "learning_rate": 0.01}
+    told = rf"state\.safetensors is of another training run: {key} was .*, is {value!r}: try: fresh=True"
+    assert before_change.get(key) != value
+    with pytest.raises(InputError, match=told):
         train(model, data, **{**options, **change})
     assert path.read_bytes() == before
     assert equal(model, optical())
@@ -261,7 +266,7 @@ def test_a_checkpoint_of_another_model_or_other_data_is_refused(data, tmp_path):
 def test_tensors_that_are_no_checkpoint_are_refused(data, tmp_path, content):
     path = tmp_path / "state.safetensors"
     save_tensors(path, ideal().state_dict(), content)
-    with pytest.raises(InputError, match="another training run"):
+    with pytest.raises(InputError, match=r"state\.safetensors: got something else; allowed: a checkpoint of train"):
         train(ideal(), data, epochs=1, checkpoint=path)
 
 
@@ -278,12 +283,18 @@ def test_a_file_that_is_no_checkpoint_is_refused(data, tmp_path):
 
 @pytest.mark.parametrize("position", [0, 40, 79])
 def test_a_loss_that_is_not_finite_is_named_with_its_step(position):
-    data = make_data()
+    """The features pass the check, and are spoilt on their way into the model."""
+    data, model = make_data(), ideal()
     order = stream(0, "train", "order", sample=0).permutation(len(data))
-    data.x[order[position]] = math.nan
-    step = position // 16
-    with pytest.raises(InputError, match=rf"the loss is nan at step {step} \(epoch 1\): try: a smaller learning_rate"):
-        train(ideal(), data, epochs=2, batch_size=16)
+    row, step = data.x[order[position]].clone(), position // 16
+
+    def spoil(module, inputs):
+        return inputs[0].masked_fill((inputs[0] == row).all(1, keepdim=True), math.nan)
+
+    model.register_forward_pre_hook(spoil)
+    told = rf"the loss is nan at step {step} \(epoch 1\): the output of layer 0 \(AFDF\) is not finite: try: a smaller"
+    with pytest.raises(InputError, match=told):
+        train(model, data, epochs=2, batch_size=16)
 
 
 def test_a_loss_that_is_not_finite_later_is_named_with_its_epoch(data):
