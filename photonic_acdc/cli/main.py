@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ app = typer.Typer(
 )
 
 _Directory = Annotated[Path, typer.Option("--directory", "-d", help="Where run folders are.")]
+_Fresh = Annotated[bool, typer.Option("--fresh", help="Start over: remove what an earlier run of this name wrote.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine instead of tables.")]
 
 
@@ -40,17 +43,21 @@ def entry() -> None:
 def run(
     config: Annotated[Path, typer.Argument(help="A run configuration, .toml.")],
     directory: _Directory = Path("runs"),
+    fresh: _Fresh = False,
     as_json: _Json = False,
 ) -> None:
     """Train, judge and picture a classifier on its bench; an interrupted run is taken up by the same command.
+
+    Several processes train as one: torchrun --nproc-per-node 2 -m photonic_acdc run CONFIG
 
     Example: photonic-acdc run examples/digits.toml
     """
     from photonic_acdc.config import RunConfig
 
-    settings = RunConfig.load(config)
-    with _errors_of(config):
-        _run(settings, directory, as_json)
+    with _together():
+        settings = RunConfig.load(config)
+        with _errors_of(config):
+            _run(settings, directory, as_json, fresh)
 
 
 @app.command()
@@ -88,6 +95,32 @@ def search(
 
 
 @app.command()
+def study(
+    config: Annotated[Path, typer.Argument(help="A study configuration, .toml.")],
+    directory: _Directory = Path("runs"),
+    quick: Annotated[bool, typer.Option("--quick", help="A first look: fewer seeds, points and epochs.")] = False,
+    workers: Annotated[int, typer.Option("--workers", "-w", help="Processes; results do not depend on it.")] = 2,
+    as_json: _Json = False,
+) -> None:
+    """Compare ways of training on devices, with intervals and a picture; taken up by the same command.
+
+    Example: photonic-acdc study examples/bits.toml --quick
+    """
+    from photonic_acdc.cli import tables
+    from photonic_acdc.studies import StudyConfig
+    from photonic_acdc.studies import study as study_job
+
+    settings = StudyConfig.load(config)
+    settings = settings.quick() if quick else settings
+    with _errors_of(config), _interruptible(), tables.progress() as report:
+        card = study_job(settings, directory, workers=workers, report=report)
+    if as_json:
+        _print_json(card)
+    else:
+        tables.study(card, directory / settings.name)
+
+
+@app.command()
 def devices(
     name: Annotated[str | None, typer.Argument(help="A device of the catalogue, or a .toml file.")] = None,
     kind: Annotated[str | None, typer.Option("--kind", "-k", help="List this kind alone, such as lens.")] = None,
@@ -120,12 +153,14 @@ def devices(
         views.sheet(device)
 
 
-def _run(config: Any, directory: Path, as_json: bool) -> None:
+def _run(config: Any, directory: Path, as_json: bool, fresh: bool = False) -> None:
     from photonic_acdc.cli import tables
     from photonic_acdc.runs import run as run_job
 
-    with _interruptible(), tables.progress() as report:
-        card = run_job(config, directory, report=report)
+    with _interruptible(), _room_on_disk(), tables.progress() as report:
+        card = run_job(config, directory, report=report, fresh=fresh)
+    if not card:  # one of several processes, which the first speaks for
+        return
     if as_json:
         _print_json(card)
     else:
@@ -140,6 +175,31 @@ def _errors_of(config: Path) -> Iterator[None]:
     except InputError as error:
         raise InputError(
             f"{config}: {error.quantity}", value=error.value, allowed=error.allowed, remedy=error.remedy
+        ) from None
+
+
+@contextlib.contextmanager
+def _together() -> Iterator[None]:
+    """The processes of ``torchrun`` as one group; torch is not loaded for one process alone."""
+    if "WORLD_SIZE" not in os.environ:
+        yield
+        return
+    from photonic_acdc.training.distributed import started_together
+
+    with started_together():
+        yield
+
+
+@contextlib.contextmanager
+def _room_on_disk() -> Iterator[None]:
+    """A disk that is full is said in one sentence; whole files stay as they are."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            f"no room on the disk ({error.strerror})", remedy="make some: the same command goes on from here"
         ) from None
 
 

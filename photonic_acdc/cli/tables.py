@@ -121,3 +121,27 @@ def _settings(row: dict[str, Any]) -> str:
     return ", ".join(
         sign.format(row[name]) for name, sign in _SIGNS.items() if row.get(name) not in (None, False, "none")
     )
+
+
+def study(card: dict[str, Any], folder: Path) -> None:
+    """The results of a study: every method at every place, with its gain over the baseline."""
+    rows: list[dict[str, Any]] = card["results"]["rows"]
+    figures = ("training", "mean", "half_width", "gain", "gain_half_width", "verdict")
+    places = [name for name in rows[0] if name not in figures]
+    table = Table(*places, "training")
+    for heading in ("accuracy", "gain", ""):
+        table.add_column(heading, justify="right", no_wrap=True)
+    before = None
+    for row in rows:
+        place = [f"{row[name]:g}" if isinstance(row[name], float) else str(row[name]) for name in places]
+        if before is not None and place != before:
+            table.add_section()
+        before = place
+        gain = "" if row["verdict"] == "baseline" else f"{row['gain']:+.2%} ± {row['gain_half_width']:.2%}"
+        accuracy = f"{row['mean']:.2%} ± {row['half_width']:.2%}"
+        table.add_row(*place, row["training"], accuracy, gain, row["verdict"])
+    console = Console()
+    console.print(table)
+    for sentence in card["results"]["conclusions"]:
+        console.print(sentence)
+    console.print(f"Intervals of 95 % over seeds. {card['run']['wall_s']:.0f} s. Files and picture: {folder}/")

@@ -9,6 +9,7 @@
 | ``levels`` | :func:`compare_levels` |
 | ``field`` | :func:`masks`, :func:`field_planes` |
 | ``bench`` | :func:`layout` |
+| ``studies`` | :func:`study` |
 
 Functions that fill a whole figure return the ``Figure``; the others return the ``Axes``. Nothing is shown or saved.
 """
@@ -23,6 +24,7 @@ from photonic_acdc.plots.robustness import (
     accuracy_against_photons,
     accuracy_over_realisations,
 )
+from photonic_acdc.plots.studies import study
 from photonic_acdc.plots.training import training_curves
 
 __all__ = [
@@ -36,5 +38,6 @@ __all__ = [
     "mask_image",
     "masks",
     "pareto",
+    "study",
     "training_curves",
 ]

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from photonic_acdc.cli.main import app, entry
 from simulators.devices import catalogue
 
-COMMANDS = ("run", "demo", "search", "devices")
+COMMANDS = ("run", "demo", "search", "study", "devices")
 
 TINY = """
 seeds = [0]

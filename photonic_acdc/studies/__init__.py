@@ -1,0 +1,17 @@
+"""Studies: one question about training on devices each, answered with intervals, a dataset and a picture.
+
+| file | holds |
+|---|---|
+| ``config`` | the configuration of a study: one TOML file |
+| ``laboratory`` | trained models and judged accuracies, kept as they are done |
+| ``results`` | points → dataset with intervals; which method beats the baseline |
+| ``job`` | :func:`study`: the order of the work |
+| ``bits``, ``misalignment``, ``photons``, ``reality_gap``, ``mesh``, ``unseen``, ``four_bits`` | a study each |
+
+A study has ``Options`` (its table in the file), ``ABOUT`` (what its axis is), and ``measure(laboratory, seed)``.
+"""
+
+from photonic_acdc.studies.config import StudyConfig
+from photonic_acdc.studies.job import study
+
+__all__ = ["StudyConfig", "study"]

@@ -1,0 +1,155 @@
+"""The configuration of a study: one TOML file, checked as a whole before anything is computed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SerializeAsAny, StringConstraints, model_validator
+
+from photonic_acdc.config import BenchConfig, Count, DataConfig, ModelConfig, RunConfig, Seed, TrainingConfig, beside
+from simulators.bench import Bench
+from simulators.errors import InputError, nearest
+from simulators.spec import NonNegative, Spec, read_toml
+
+STUDIES = ("bits", "four_bits", "mesh", "misalignment", "photons", "reality_gap", "unseen")
+
+
+class StudyData(DataConfig):
+    """What to learn."""
+
+    source: str = "mnist1d"
+    offset: NonNegative = 0.0  #: added to x/max|x| before both are scaled to 1: a reference wave for a bare camera
+
+
+class StudyModel(ModelConfig):
+    """The network of a study."""
+
+    modes: tuple[Count, Count] = (5, 8)
+    readout: Literal["intensity", "real"] = "real"  #: a bare camera, or one quadrature of a coherent readout
+
+
+class StudyBench(BenchConfig):
+    """The bench of a study."""
+
+    bits: Count | None = None  #: of the masks and of the input; None: the device's
+
+
+class JudgingConfig(Spec):
+    """How to judge."""
+
+    realisations: Count = 20  #: virtual benches a training, none of which it has seen
+    order: Count = 3  #: q of the simulator in judging
+    seed: Seed = 0
+
+
+class Options(Spec):
+    """What one study varies; each has its own."""
+
+    def quick(self) -> Self:
+        """Fewer points, for a first look."""
+        return self
+
+
+class StudyConfig(Spec):
+    """Everything that decides the results of a study."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+    study: str  #: one of STUDIES
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=2)] = (0, 1, 2, 3, 4)  #: trainings; the intervals are over them
+    data: StudyData = StudyData()
+    model: StudyModel = StudyModel()
+    bench: StudyBench = StudyBench()
+    training: TrainingConfig = TrainingConfig(epochs=20)
+    judging: JudgingConfig = JudgingConfig()
+    options: SerializeAsAny[Options] = Options()
+
+    @model_validator(mode="after")
+    def _seeds_once(self) -> Self:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise InputError("seeds", value=self.seeds, allowed="each once")
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a configuration; its own name is the file's, unless it says another. Paths in it are relative to it.
+
+        Raises:
+            InputError: naming file, key, value and what is allowed.
+        """
+        path = Path(path)
+        data: dict[str, Any] = {"name": path.stem, **read_toml(path)}
+        if "study" not in data:
+            raise InputError(f"{path}: study", value="missing", allowed=", ".join(STUDIES))
+        options = data.pop("options", {})
+        config = cls.from_dict(data, file=str(path))
+        if config.study not in STUDIES:
+            raise InputError(f"{path}: study", value=repr(config.study), allowed=nearest(config.study, STUDIES))
+        chosen = module_of(config.study).Options.from_dict(options, file=f"{path}: options")
+        config = config.replace(options=chosen)
+        if config.data.source.endswith(".npz"):
+            config = config.replace(data=config.data.replace(source=str(beside(path, config.data.source))))
+        if config.bench.file:
+            config = config.replace(bench=config.bench.replace(file=str(beside(path, config.bench.file))))
+        return config
+
+    def quick(self) -> Self:
+        """A first look: two seeds, short trainings, few benches, few points; its name says so."""
+        return self.replace(
+            name=f"{self.name}-quick",
+            seeds=self.seeds[:2],
+            training=self.training.replace(epochs=min(self.training.epochs, 4)),
+            judging=self.judging.replace(realisations=min(self.judging.realisations, 4)),
+            options=self.options.quick(),
+        )
+
+    def as_run(self) -> RunConfig:
+        """The same data, model, bench and training as those of a run."""
+
+        def plain(part: Spec, kind: type[Spec]) -> dict[str, Any]:
+            return {name: getattr(part, name) for name in kind.model_fields}
+
+        return RunConfig(
+            name=self.name,
+            data=DataConfig(**plain(self.data, DataConfig)),
+            model=ModelConfig(**plain(self.model, ModelConfig)),
+            bench=BenchConfig(**plain(self.bench, BenchConfig)),
+            training=self.training,
+        )
+
+    def make_bench(self) -> Bench:
+        """The bench of this study.
+
+        Raises:
+            InputError: as :meth:`RunConfig.make_bench`.
+        """
+        bench = self.as_run().make_bench()
+        return bench if self.bench.bits is None else with_levels(bench, bits=self.bench.bits)
+
+
+def with_levels(
+    bench: Bench, *, bits: int | None = None, levels: Sequence[float] | None = None, input_too: bool = True
+) -> Bench:
+    """``bench`` with other levels on both masks: 2^bits even ones, or any shares of the stroke.
+
+    Args:
+        bench: any.
+        bits: of the masks, and of the input panel.
+        levels: of the masks, in place of ``bits``.
+        input_too: whether the input panel has ``bits`` as well.
+    """
+    changes = {"bits": bits, "levels": None if levels is None else tuple(levels)}
+    stage = [
+        place if i % 2 else place.replace(device=place.device.replace(**changes)) for i, place in enumerate(bench.stage)
+    ]
+    writer = bench.input
+    if bits is not None and input_too:
+        writer = writer.replace(device=writer.device.replace(bits=bits))
+    return bench.replace(stage=tuple(stage), input=writer)
+
+
+def module_of(name: str) -> Any:
+    """The module of a study: ``Options``, ``ABOUT``, ``measure``."""
+    return importlib.import_module(f"photonic_acdc.studies.{name}")

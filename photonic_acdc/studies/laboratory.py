@@ -1,0 +1,120 @@
+"""What studies share: the data, models trained and judged, each kept once it is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from photonic_acdc.analysis import monte_carlo
+from photonic_acdc.data import Dataset
+from photonic_acdc.layers import AFDF, Intensity, Real
+from photonic_acdc.optical import rebind, to_optical
+from photonic_acdc.optical.noise import Mode
+from photonic_acdc.runs.folder import RunFolder
+from photonic_acdc.runs.stages import load_split
+from photonic_acdc.studies.config import StudyConfig
+from photonic_acdc.training import train
+from simulators.bench import Bench
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """A configuration, its folder, and its data.
+
+    Attributes:
+        config: of the study.
+        folder: where trainings and figures are kept.
+    """
+
+    config: StudyConfig
+    folder: RunFolder
+
+    @functools.cached_property
+    def _split(self) -> tuple[Dataset, Dataset]:
+        offset = self.config.data.offset
+        training, test = (
+            dataclasses.replace(part, x=(part.x + offset) / (1 + offset)) for part in load_split(self.config.as_run())
+        )
+        return training, test
+
+    @property
+    def training(self) -> Dataset:
+        """To learn from."""
+        return self._split[0]
+
+    @property
+    def test(self) -> Dataset:
+        """To judge by."""
+        return self._split[1]
+
+    @functools.cached_property
+    def bench(self) -> Bench:
+        """As configured."""
+        return self.config.make_bench()
+
+    # --- models -------------------------------------------------------------------------------------------------
+
+    def fresh(self, seed: int) -> nn.Sequential:
+        """The ideal classifier, untrained."""
+        y, x = self.config.model.modes
+        readout = Intensity() if self.config.model.readout == "intensity" else Real()
+        # nn.Linear draws from the global generator: keep the caller's as it is.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return nn.Sequential(
+                AFDF(y * x, self.config.model.stages, shape=(y, x)),
+                readout,
+                nn.BatchNorm1d(y * x),
+                nn.Linear(y * x, self.training.classes),
+            )
+
+    def optical(self, seed: int, bench: Bench | None = None, **options: Any) -> nn.Module:
+        """The classifier on ``bench`` (None: the configured one), with physical masks, untrained."""
+        generator = torch.Generator().manual_seed(seed)
+        options = {"order": self.config.training.order} | options
+        return to_optical(self.fresh(seed), self.bench if bench is None else bench, generator=generator, **options)
+
+    def train(self, key: str, model: nn.Module, seed: int, **changes: Any) -> nn.Module:
+        """``model`` trained by the configured settings but for ``changes``; taken up if it was interrupted."""
+        settings = self.config.training
+        result = train(
+            model,
+            self.training,
+            **{
+                "epochs": settings.epochs,
+                "batch_size": settings.batch_size,
+                "learning_rate": settings.learning_rate,
+                "mask_rate": settings.mask_rate,
+                "weight_decay": settings.weight_decay,
+                "label_smoothing": settings.label_smoothing,
+                "realisations": settings.realisations,
+                "light_weight": settings.light_weight,
+                "seed": seed,
+            }
+            | changes,
+            checkpoint=self.folder.checkpoint(f"{key}-seed{seed}"),
+        )
+        return result.model
+
+    def ideal(self, seed: int, bench: Bench | None = None) -> nn.Module:
+        """Trained with ideal devices: the baseline of every study. Put on ``bench`` afterwards."""
+        return rebind(self.train("ideal", self.optical(seed), seed, noise_mode="off"), bench)
+
+    # --- judgements -----------------------------------------------------------------------------------------------
+
+    def accuracies(self, model: nn.Module, *, mode: Mode = "sample", bench: Bench | None = None, **options: Any):
+        """Accuracy over unseen benches, a number each; under the judging simulator unless ``options`` name another."""
+        judging = self.config.judging
+        judged = rebind(model, bench, **(options or {"order": judging.order}))
+        found = monte_carlo(judged, self.test, realisations=judging.realisations, seed=judging.seed, mode=mode)
+        return found["accuracy"].values.tolist()
+
+    @torch.no_grad()
+    def score(self, model: nn.Module) -> float:
+        """Accuracy on the test data under whatever is switched on."""
+        return (model.eval()(self.test.x).argmax(-1) == self.test.y).double().mean().item()

@@ -1,0 +1,108 @@
+"""A twin that is deliberately wrong: what training on it is worth on the bench it is a twin of.
+
+The bench has what its twin does not know of: fringing, a bent response and a wrong stroke of the panel, lenses of
+other focal lengths, each in proportion to the *gap*; at gap 0 they differ by the static errors that every bench has.
+*In silico*: trained on the twin's nominal figures. *Injection*: trained on virtual benches drawn from the twin's data
+sheet. *Physics-aware*: from there on, forward on the bench itself, backward through the twin. *Refined*: while the
+twin's figures keep being fitted to what the bench does.
+
+Source: Wright et al., Nature 601, 549 (2022), for physics-aware training.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field
+
+from photonic_acdc.config import Count
+from photonic_acdc.optical import cascades, rebind
+from photonic_acdc.optical.apparatus import SimulatedBench
+from photonic_acdc.studies.config import Options as Base
+from photonic_acdc.studies.laboratory import Laboratory
+from photonic_acdc.studies.results import About, Point
+from photonic_acdc.training.physics_aware import PhysicsAware, TwinRefinement, physics_aware
+from simulators.bench import Bench
+from simulators.devices.lens import Lens
+from simulators.spec import Length, NonNegative, Positive
+
+ABOUT = About("A twin that is wrong", "gap", "gap between twin and bench", baseline="in silico")
+
+
+class Options(Base):
+    """What the bench has and the twin has not, at gap 1."""
+
+    gaps: Annotated[tuple[NonNegative, ...], Field(min_length=1)] = (0.0, 1.0, 2.0, 4.0)
+    crosstalk_fwhm: Length = 4e-6  #: m
+    gamma_error: NonNegative = 0.05  #: standard deviation of γ
+    stroke_error: NonNegative = 0.03  #: relative
+    scale_error: NonNegative = 0.005  #: relative, of every lens, on top of its own
+    epochs: Count = 10  #: of physics-aware training
+    learning_rate: Positive = 0.01  #: of physics-aware training
+
+    def quick(self) -> Self:
+        """Two gaps, one epoch."""
+        return self.replace(gaps=self.gaps[:2], epochs=1)
+
+
+def measure(laboratory: Laboratory, seed: int) -> list[Point]:
+    """Accuracy on one bench a gap, whose number is the seed."""
+    options = laboratory.config.options
+    assert isinstance(options, Options)
+    twin = laboratory.bench
+    silico = laboratory.train("silico", laboratory.optical(seed), seed, noise_mode="mean")
+    injected = laboratory.train("injected", laboratory.optical(seed), seed, noise_mode="sample")
+    found = []
+    for gap in options.gaps:
+        bench = real_bench(twin, options, gap)
+
+        def apparatus(bench: Bench = bench) -> SimulatedBench:
+            return stand_in(laboratory, bench, seed)
+
+        tuned = {
+            method: laboratory.train(
+                f"{method}-{gap:g}",
+                rebind(injected),
+                seed,
+                noise_mode="mean",
+                epochs=options.epochs,
+                learning_rate=options.learning_rate,
+                methods=[PhysicsAware(apparatus(), refine=refine)],
+            )
+            for method, refine in (("physics-aware", None), ("refined", TwinRefinement()))
+        }
+        for method, model in {"in silico": silico, "injection": injected, **tuned}.items():
+            with physics_aware(model, apparatus()):
+                found.append(Point(method, gap, [laboratory.score(model)]))
+    return found
+
+
+def real_bench(twin: Bench, options: Options, gap: float) -> Bench:
+    """The twin with what it does not know of, ``gap`` times as large."""
+    stage = []
+    for place in twin.stage:
+        device = place.device
+        if isinstance(device, Lens):
+            device = device.replace(scale_error=(device.scale_error or 0.0) + gap * options.scale_error)
+        elif gap:
+            device = device.replace(
+                crosstalk_fwhm=gap * options.crosstalk_fwhm,
+                gamma_error=gap * options.gamma_error,
+                stroke_error=gap * options.stroke_error,
+            )
+        stage.append(place.replace(device=device))
+    return twin.replace(stage=tuple(stage))
+
+
+def stand_in(laboratory: Laboratory, bench: Bench, number: int, **options) -> SimulatedBench:
+    """Bench ``number`` as built, in the place of a real one; simulated as for judging unless ``options`` say else."""
+    config = laboratory.config
+    cascade = next(iter(cascades(laboratory.optical(0)).values()))
+    return SimulatedBench(
+        bench,
+        cascade.stages,
+        seed=config.judging.seed,
+        realisation=number,
+        readout=cascade.readout_kind,
+        **(options or {"order": config.judging.order}),
+    )
