@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import torch
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -30,6 +32,17 @@ def test_the_simulators_example_runs(capsys):
     (example,) = re.findall(r"```python\n(.*?)```", page, re.S)
     exec(compile(example, "simulators.md", "exec"), {})
     assert "Pixel q = 3" in capsys.readouterr().out
+
+
+def test_the_training_example_runs(capsys):
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    torch.manual_seed(0)
+    exec(compile(example, "training.md", "exec"), {})
+    told = capsys.readouterr().out
+    assert "| mask: phase_error |" in told
+    before, after = (float(share) for share in re.findall(r"([\d.]+)%", told.splitlines()[-1]))
+    assert after < before
 
 
 def test_links_and_pictures_exist():
