@@ -16,7 +16,7 @@ from simulators.errors import InputError
 NAMES = (
     "propagation",
     "levels",
-    "training_step",
+    "training_speed",
     "layers_speed",
     "simulators_speed",
     "regression",

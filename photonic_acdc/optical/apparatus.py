@@ -51,6 +51,7 @@ class SimulatedBench:
 
     Attributes:
         exposed: frames taken so far.
+        calls: exposures so far; each has shots of its own, so that who goes on from a checkpoint sets it.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class SimulatedBench:
         self._readout = Readout(bench, stages, readout, order=self._simulator.order)
         self.bench, self.stages = bench, stages
         self._seed, self._realisation, self._address, self._noisy = check_seed(seed), realisation, address, noisy
-        self.exposed, self._calls = 0, 0
+        self.exposed, self.calls = 0, 0
         self.wait(time)
 
     def wait(self, time: float) -> None:
@@ -88,7 +89,7 @@ class SimulatedBench:
         shots = None
         if self._noisy:
             rows = tuple(range(len(values)))
-            shots = Shots(self._seed, (self._realisation,), rows, self._calls, prefix=self._address)
+            shots = Shots(self._seed, (self._realisation,), rows, self.calls, prefix=self._address)
         like = values.real if values.is_complex() else values
         state = {address: figure.to(like) for address, figure in self._state.items()}
         simulator, moments = self._simulator, self._simulator.moments
@@ -97,7 +98,7 @@ class SimulatedBench:
         if shots is None:
             fields = fields.mean(0, keepdim=True)
         frames = self._readout.frames(fields, state, shots)[0]
-        self._calls += 1
+        self.calls += 1
         self.exposed += frames.shape[0] * frames.shape[1]
         return frames
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from photonic_acdc.optical.apparatus import Apparatus
+from photonic_acdc.optical.apparatus import Apparatus, SimulatedBench
 from photonic_acdc.optical.cascade import OpticalCascade, cascades
 from photonic_acdc.optical.switches import noise
 from photonic_acdc.training.method import Method
@@ -186,8 +186,11 @@ class PhysicsAware(Method):
             optimiser.step()
 
     def state(self) -> Mapping[str, Tensor]:
-        """The twins' errors and what Adam knows of them."""
+        """The twins' errors, what Adam knows of them, and how far a simulated bench is in its shots."""
         found = {}
+        for name, recorder in self._recorders.items():
+            if isinstance(recorder.apparatus, SimulatedBench):
+                found[f"{name}/calls"] = torch.tensor(recorder.apparatus.calls)
         for name, twin in self.twins.items():
             for i, error in enumerate(twin.errors):
                 found[f"{name}/{i}/error"] = error.detach()
@@ -197,6 +200,9 @@ class PhysicsAware(Method):
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """See :class:`Method`."""
+        for name, recorder in self._recorders.items():
+            if isinstance(recorder.apparatus, SimulatedBench):
+                recorder.apparatus.calls = int(state[f"{name}/calls"])
         for name, twin in self.twins.items():
             for i, error in enumerate(twin.errors):
                 prefix = f"{name}/{i}/"

@@ -1,11 +1,15 @@
 """Forward on the bench, to the bit; backward through the twin, right or wrong."""
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from photonic_acdc.layers import AFDF
+from photonic_acdc.data.dataset import make_dataset
+from photonic_acdc.layers import AFDF, Intensity
 from photonic_acdc.optical import measure_light, to_optical
 from photonic_acdc.optical.apparatus import SimulatedBench
+from photonic_acdc.training import train
 from photonic_acdc.training.physics_aware import PhysicsAware, TwinRefinement, physics_aware
 from simulators.errors import InputError
 from simulators.random import Realisations
@@ -133,3 +137,27 @@ def test_what_was_learnt_is_taken_up_again(optic, bench, x):
     assert method.state().keys() == other.state().keys()
     for name, value in other.state().items():
         assert torch.equal(value, method.state()[name]), name
+
+
+def test_an_interrupted_training_ends_the_same(bench, tmp_path):
+    """With a bench whose every exposure has other shots, and a twin that is being fitted."""
+    data = make_dataset(np.random.default_rng(0).random((24, 16)), np.arange(24) % 3, "noise")
+
+    def trained(stop_after=None, path=None):
+        torch.manual_seed(0)
+        model = nn.Sequential(AFDF(16, 1, shape=(4, 4)), Intensity(), nn.Linear(16, 3))
+        optic = to_optical(model, bench, generator=torch.Generator().manual_seed(0), order=1)
+
+        def stop(done, total, figures):
+            if done == stop_after:
+                raise KeyboardInterrupt
+
+        method = PhysicsAware(stand(bench), refine=TwinRefinement())
+        settings = {"epochs": 3, "batch_size": 8, "noise_mode": "mean", "methods": [method]}
+        return train(optic, data, **settings, checkpoint=path, progress=stop).model.state_dict()
+
+    whole = trained()
+    with pytest.raises(KeyboardInterrupt):
+        trained(2, tmp_path / "c.safetensors")
+    again = trained(None, tmp_path / "c.safetensors")
+    assert all(torch.equal(value, again[name]) for name, value in whole.items())
