@@ -58,13 +58,14 @@ def _draw(ax: Axes, part: xr.Dataset) -> None:
     named = places.dtype.kind in "UO"
     x = np.arange(len(places)) if named else places.astype(float)
     methods = [part.attrs["baseline"], *(m for m in part["training"].values if m != part.attrs["baseline"])]
-    for (colour, marker), method in zip(_STYLES, methods, strict=False):
+    for i, ((colour, marker), method) in enumerate(zip(_STYLES, methods, strict=False)):
         one = part.sel(training=method)
         mean, width = one["mean"].values, one["half_width"].values
         known = np.isfinite(mean)
         style: dict[str, Any] = {"marker": marker, "color": colour, "label": str(method), "markeredgecolor": "white"}
         if named:
-            ax.errorbar(x[known], mean[known], width[known], capsize=2, linewidth=1.2, **style)
+            beside = x + 0.12 * (i - (len(methods) - 1) / 2)  # names have no order that a line could follow
+            ax.errorbar(beside[known], mean[known], width[known], capsize=2, linestyle="", elinewidth=1.2, **style)
         else:
             ax.fill_between(x[known], (mean - width)[known], (mean + width)[known], color=colour, alpha=0.15, lw=0)
             ax.plot(x[known], mean[known], linewidth=1.5, **style)
