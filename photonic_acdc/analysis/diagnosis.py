@@ -77,6 +77,7 @@ def diagnose(
     realisations: int = 8,
     rows: int = 32,
     seed: int = 0,
+    time: float = 0.0,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Tell for every effect of the bench whether training can compensate it; :func:`table` prints the result.
@@ -87,6 +88,7 @@ def diagnose(
         realisations: draws an effect.
         rows: of the data.
         seed: of all draws.
+        time: seconds since calibration, at which what drifts is looked at; 0: drift is left out.
         progress: called after every effect.
 
     Returns:
@@ -109,11 +111,13 @@ def diagnose(
         raise InputError("diagnose: realisations", value=realisations, allowed="at least 2, for a variance")
     if not 1 <= rows <= len(data):
         raise InputError("diagnose: rows", value=rows, allowed=f"1 to {len(data)}, the rows of the data")
-    groups = effect_groups(bench, stages, "name")
+    groups = {
+        label: found for label, found in effect_groups(bench, stages, "name").items() if time or found[1] != "drift"
+    }
     training = model.training
     model.eval()
     try:
-        probe = _Probe(model, found[0], data.rows(slice(0, rows)), seed)
+        probe = _Probe(model, found[0], data.rows(slice(0, rows)), seed, time)
         columns = []
         for done, (patterns, kind) in enumerate(groups.values(), start=1):
             columns.append(probe(patterns, kind, realisations))
@@ -166,8 +170,8 @@ def table(diagnosis: xr.Dataset) -> str:
 class _Probe:
     """A model under one effect at a time."""
 
-    def __init__(self, model: nn.Module, cascade: OpticalCascade, data: Dataset, seed: int):
-        self._model, self._cascade, self._data, self._seed = model, cascade, data, seed
+    def __init__(self, model: nn.Module, cascade: OpticalCascade, data: Dataset, seed: int, time: float):
+        self._model, self._cascade, self._data, self._seed, self._time = model, cascade, data, seed, time
         self._parameters = [p for p in cascade.masks.parameters() if p.requires_grad]
         self._mean = self._pass("mean", {}, 0)
         self._span = self._mask_span()
@@ -182,8 +186,9 @@ class _Probe:
         changes = [one.outputs - without.outputs for one in passes]
         gradients = torch.stack([one.gradient for one in passes])
         mean = gradients.mean(0)
-        signal = mean.square().sum()
         spread = gradients.var(0).sum() if len(passes) > 1 else torch.zeros(())
+        # The squared mean of R draws is too large by a share 1/R of their variance.
+        signal = (mean.square().sum() - spread / len(passes)).clamp(min=0)
         steady = all(torch.equal(change, changes[0]) for change in changes)
         shots = kind in ("dynamic", "history") and not steady
         power = without.outputs.square().sum()
@@ -191,7 +196,7 @@ class _Probe:
             output_error=float(np.mean([(change.square().sum() / power).item() for change in changes])),
             loss_added=float(np.mean([one.loss for one in passes]) - without.loss),
             consistency=torch.cosine_similarity(mean, without.gradient, dim=0).item(),
-            variance=(spread / signal).item(),
+            variance=(spread / signal).item() if spread > 0 else 0.0,
             absorbed=float("nan") if shots else float(np.mean([self._absorbed(change) for change in changes])),
             common=float(np.mean([self._common(change) for change in changes])),
             steady=steady,
@@ -210,6 +215,7 @@ class _Probe:
                 exposure=draw,
                 differentiable=True,
                 effects=effects,
+                time=self._time,
             ):
                 logits = self._model(self._data.x)
         finally:
@@ -221,8 +227,14 @@ class _Probe:
 
     def _mask_span(self) -> Tensor:
         """An orthonormal basis ``[outputs, rank]`` of what small changes of the masks do to the outputs."""
-        with noise(self._model, "mean", differentiable=True):
-            outputs = _real(self._cascade(self._data.x)).reshape(-1)
+        seen: list[Tensor] = []
+        handle = self._cascade.register_forward_hook(lambda *call: seen.append(call[-1]))
+        try:
+            with noise(self._model, "mean", differentiable=True):
+                self._model(self._data.x)
+        finally:
+            handle.remove()
+        outputs = _real(seen[0]).reshape(-1)
         rows = [
             torch.cat([part.reshape(-1) for part in torch.autograd.grad(value, self._parameters, retain_graph=True)])
             for value in outputs

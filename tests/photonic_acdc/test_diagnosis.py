@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from photonic_acdc.analysis.diagnosis import ADVICE, diagnose, table
+from photonic_acdc.analysis.diagnosis import ADVICE, _Found, _verdict, diagnose, table
 from photonic_acdc.data.dataset import make_dataset
 from photonic_acdc.layers import AFDF, Intensity
 from photonic_acdc.optical import cascades, to_optical
+from simulators.devices.pose import Misalignment
 from simulators.errors import InputError
 from simulators.reference import reference_bench
 
@@ -159,3 +160,32 @@ def test_bad_input_is_refused(data, options, sentence):
 def test_a_model_without_light_is_refused(data):
     with pytest.raises(InputError, match="no optical cascade"):
         diagnose(nn.Linear(16, 3), data)
+
+
+def test_a_layer_before_the_cascade_is_part_of_the_model(data):
+    """The same inputs of the cascade, made by a layer or given as data: the same figures."""
+    torch.manual_seed(1)
+    bench = reference_bench((4, 4)).only("*.zero_order_leak", "input.extinction")
+    front, tail = nn.Sequential(nn.Linear(16, 16).double(), nn.Sigmoid()), optic_on(bench)
+    rows = doubled(data).rows(slice(0, 20))
+    inside = type(rows)(front(rows.x).detach(), rows.y, rows.index, rows.name)
+    whole, alone = diagnose(nn.Sequential(front, tail), rows, rows=20), diagnose(tail, inside, rows=20)
+    for name in ("absorbed", "output_error", "loss_added"):
+        np.testing.assert_allclose(whole[name], alone[name], rtol=1e-9)
+
+
+def test_drift_is_looked_at_when_time_has_passed(data):
+    bench = reference_bench((4, 4))
+    pose = Misalignment(lateral_drift=1e-8)
+    bench = bench.replace(stage=(bench.stage[0].replace(misalignment=pose), *bench.stage[1:]))
+    optic, rows = optic_on(bench), doubled(data).rows(slice(0, 10))
+    drift = "mask: lateral_drift"
+    assert drift not in diagnose(optic, rows, rows=10, realisations=2)["effect"]
+    later = diagnose(optic, rows, rows=10, realisations=2, time=3600.0)
+    assert of(later, drift)["output_error"] > 1e-4
+
+
+def test_a_gradient_of_noise_is_called_one():
+    """Draws of mean 0: however few, their variance is not a few times their mean's square."""
+    row = _Found(1.0, 0.0, 1.0, float("inf"), 0.0, 0.0, False)
+    assert _verdict(row, "dynamic") == "noisy gradient"
