@@ -100,6 +100,7 @@ def study(
     directory: _Directory = Path("runs"),
     quick: Annotated[bool, typer.Option("--quick", help="A first look: fewer seeds, points and epochs.")] = False,
     workers: Annotated[int, typer.Option("--workers", "-w", help="Processes; results do not depend on it.")] = 2,
+    fresh: _Fresh = False,
     as_json: _Json = False,
 ) -> None:
     """Compare ways of training on devices, with intervals and a picture; taken up by the same command.
@@ -112,8 +113,8 @@ def study(
 
     settings = StudyConfig.load(config)
     settings = settings.quick() if quick else settings
-    with _errors_of(config), _interruptible(), tables.progress() as report:
-        card = study_job(settings, directory, workers=workers, report=report)
+    with _errors_of(config), _interruptible(), _room_on_disk(), tables.progress() as report:
+        card = study_job(settings, directory, workers=workers, report=report, fresh=fresh)
     if as_json:
         _print_json(card)
     else:

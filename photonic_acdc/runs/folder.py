@@ -111,6 +111,8 @@ _FILES = (
     "masks.npz",
     "layout.png",
     "devices.md",
+    "study.nc",
+    "study.png",
     "summary.json",
 )
 
@@ -138,7 +140,9 @@ def _settings(text: str) -> dict | None:
 def _same_kind(there: str, resolved: str) -> bool:
     """Whether both are configurations of this program, of the same command."""
     old, new = _settings(there), _settings(resolved)
-    return old is not None and new is not None and ("search" in old) == ("search" in new) and "name" in old
+    if old is None or new is None or "name" not in old:
+        return False
+    return all((table in old) == (table in new) for table in ("search", "study"))
 
 
 def _changes(there: str, resolved: str) -> list[str]:

@@ -29,6 +29,7 @@ class StudyModel(ModelConfig):
 
     modes: tuple[Count, Count] = (5, 8)
     readout: Literal["intensity", "real"] = "real"  #: a bare camera, or one quadrature of a coherent readout
+    hidden: Annotated[int, Field(ge=0, strict=True)] = 0  #: width of an electronic hidden layer; 0: none
 
 
 class StudyBench(BenchConfig):

@@ -83,9 +83,13 @@ def conclude(found: xr.Dataset) -> list[str]:
     kept = of("noise-aware", WAVE) - of("ideal-trained", WAVE)
     left = reference - of("noise-aware", FITTED)
     closed = of("physics-aware", FITTED) - of("noise-aware", FITTED)
+
+    def share(part: float, whole: float) -> str:
+        return f"{part / whole:.0%}" if whole > 0 else "no share"
+
     return [
-        f"Ideal-trained masks lose {lost:.2%}; noise-aware training wins back {won:.2%}, {won / lost:.0%} of it.",
-        f"In Wave it is ahead by {kept:.2%}, {kept / won:.0%} of that gain.",
+        f"Ideal-trained masks lose {lost:.2%}; noise-aware training wins back {won:.2%}, {share(won, lost)} of it.",
+        f"In Wave it is ahead by {kept:.2%}, {share(kept, won)} of that gain.",
         f"On the fitted benches it leaves {left:.2%}, of which physics-aware training closes {closed:.2%}, "
-        f"{closed / left:.0%}.",
+        f"{share(closed, left)}.",
     ]

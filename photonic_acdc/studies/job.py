@@ -27,7 +27,12 @@ Report = Callable[[str, int, int], None]
 
 
 def study(
-    config: StudyConfig, directory: str | Path = "runs", *, workers: int = 1, report: Report | None = None
+    config: StudyConfig,
+    directory: str | Path = "runs",
+    *,
+    workers: int = 1,
+    report: Report | None = None,
+    fresh: bool = False,
 ) -> dict[str, Any]:
     """Train and judge all that a study compares, and picture it; take up what an interrupted one left.
 
@@ -37,6 +42,7 @@ def study(
             ``config.toml``, and the trainings.
         workers: processes, a seed each; they have no influence on any result.
         report: progress: what is at work, how much is done, of how much.
+        fresh: start over: what an earlier study of this name wrote is removed.
 
     Returns:
         The summary, as in ``summary.json``: ``results`` (a row a method and place, and conclusions) and ``run`` (of the
@@ -52,7 +58,7 @@ def study(
     bench = config.make_bench()  # refuses what cannot be carried before anything is written
     training, test = load_split(config.as_run())
     text = resolved_text(config, bench, training, test)
-    folder = RunFolder(Path(directory) / config.name, text, folders=("checkpoints", "parts"))
+    folder = RunFolder(Path(directory) / config.name, text, folders=("checkpoints", "parts"), fresh=fresh)
     laboratory = Laboratory(config, folder)
     points: dict[int, list[Point]] = {}
     for seed, found in _measured(laboratory, workers):

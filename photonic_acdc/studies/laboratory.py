@@ -66,11 +66,14 @@ class Laboratory:
         # nn.Linear draws from the global generator: keep the caller's as it is.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
+            hidden, width = self.config.model.hidden, y * x
+            electronic = [nn.Linear(width, hidden), nn.ReLU()] if hidden else []
             return nn.Sequential(
-                AFDF(y * x, self.config.model.stages, shape=(y, x)),
+                AFDF(width, self.config.model.stages, shape=(y, x)),
                 readout,
-                nn.BatchNorm1d(y * x),
-                nn.Linear(y * x, self.training.classes),
+                nn.BatchNorm1d(width),
+                *electronic,
+                nn.Linear(hidden or width, self.training.classes),
             )
 
     def optical(self, seed: int, bench: Bench | None = None, **options: Any) -> nn.Module:

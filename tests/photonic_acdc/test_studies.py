@@ -10,7 +10,8 @@ import xarray as xr
 from scipy import stats
 
 from photonic_acdc import plots
-from photonic_acdc.studies import StudyConfig, study
+from photonic_acdc.runs.folder import RunFolder
+from photonic_acdc.studies import StudyConfig, four_bits, study
 from photonic_acdc.studies import job as job_module
 from photonic_acdc.studies.config import STUDIES, Options, module_of, with_levels
 from photonic_acdc.studies.results import About, Point, conclusions, dataset, half_width, rows
@@ -175,3 +176,33 @@ def test_another_study_in_the_folder_is_refused(tmp_path, made_up):
         study(StudyConfig(name="tiny", study="bits", seeds=(0, 2)), tmp_path)
     with pytest.raises(InputError, match="workers"):
         study(StudyConfig(name="tiny", study="bits", seeds=(0, 1)), tmp_path, workers=0)
+
+
+def test_starting_over_removes_a_study_and_nothing_else(tmp_path, made_up):
+    config = StudyConfig(name="tiny", study="bits", seeds=(0, 1))
+    study(config, tmp_path)
+    folder = tmp_path / "tiny"
+    (folder / "mine.txt").write_text("kept")
+    other = StudyConfig(name="tiny", study="bits", seeds=(0, 2))
+    with pytest.raises(InputError, match=r"--fresh.*seeds"):
+        study(other, tmp_path)
+    study(other, tmp_path, fresh=True)
+    assert made_up == [0, 1, 0, 2]
+    assert (folder / "mine.txt").read_text() == "kept"
+    # A run of this name does not take it for one of its own.
+    text = "# Resolved configuration; fingerprint of the data and the bench: 0\nname = 'tiny'\n"
+    with pytest.raises(InputError, match="holds another run"):
+        RunFolder(folder, text, fresh=True)
+    assert (folder / "study.nc").exists()
+
+
+def test_a_study_without_a_loss_has_no_share_of_it():
+    table = {
+        seed: [
+            Point(method, at, [0.5])
+            for method in ("ideal-trained", "noise-aware", "physics-aware")
+            for at in (four_bits.IDEAL, four_bits.PIXEL, four_bits.WAVE, four_bits.FITTED)
+        ]
+        for seed in range(2)
+    }
+    assert "no share of it" in four_bits.conclude(dataset(four_bits.ABOUT, table))[0]
