@@ -242,6 +242,10 @@ class OpticalCascade(nn.Module):
         commands = self.commands()
         if self.apparatus is None:
             return self._exposed(acting, commands, values, state, shots), acting
+        if self.noise.static == "none":
+            raise InputError(
+                "an apparatus within noise mode 'off'", allowed="'mean': its frames are no ideal bench's", value="off"
+            )
         measured = measure(self.apparatus, commands, values)
         if self.meter is None and not torch.is_grad_enabled():
             return measured, acting

@@ -83,6 +83,10 @@ def noise(
         for name, cascade in found.items():
             switched = switched_noise(mode, modes[name], cascade.bench.effects(cascade.stages))
             errors = None
+            if scale and switched.static != "drawn":
+                raise InputError(
+                    f"noise mode {mode!r} with scale=", allowed="'frozen' or 'sample': nothing static is drawn here"
+                )
             if draws is not None and switched.static == "drawn":
                 errors = static_errors(cascade, draws, modes[name], scale or {})
             cascade.noise = dataclasses.replace(

@@ -42,7 +42,7 @@ class Distillation(Method):
         """See :class:`Method`; the teacher by a fingerprint of its values."""
         digest = hashlib.sha256()
         for value in self._teacher.state_dict().values():
-            digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.ndim else b"")
+            digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
         return {
             **super().settings(),
             "weight": self._weight,

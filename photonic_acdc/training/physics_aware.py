@@ -210,7 +210,8 @@ class PhysicsAware(Method):
                 with torch.no_grad():
                     error.copy_(slots.pop("error"))
                 if slots:
-                    self._optimisers[name].state[error] = slots
+                    moved = {k: v if k == "step" else v.to(error.device) for k, v in slots.items()}
+                    self._optimisers[name].state[error] = moved
 
 
 @contextlib.contextmanager

@@ -194,7 +194,7 @@ class Training:
             loss = self._loss(x, y, moment, first=moment.step == 0 and not again)
             if not again:
                 figures.update(self._figures(moment, x, y))
-            self.optimiser.zero_grad()
+            self.model.zero_grad()  # all of it: what the optimiser does not have must not pile up either
             loss.backward()
             if again:
                 with torch.no_grad():
@@ -206,7 +206,8 @@ class Training:
             for method in self.objective.methods:
                 method.gradient(self.model, evaluate)
             if self.clip is not None:
-                norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
+                moved = [p for group in self.optimiser.param_groups for p in group["params"]]
+                norm = nn.utils.clip_grad_norm_(moved, self.clip)
                 figures.setdefault("gradient_norm", norm.item())
             return loss.detach()
 

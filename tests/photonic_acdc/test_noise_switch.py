@@ -183,6 +183,7 @@ def test_several_cascades_are_told_apart(x):
         ({"mode": "mean", "effects": {"*.flicker": "on"}}, "noise mode of .*'on'.*off, mean, frozen, sample"),
         ({"mode": "frozen", "seed": 0, "scale": {"*.phase_eror": 2.0}}, "matches no effect.*phase_error"),
         ({"mode": "frozen", "seed": 0, "scale": {"*.phase_error": -1.0}}, "a factor ≥ 0"),
+        ({"mode": "mean", "scale": {"*.phase_error": 2.0}}, "nothing static is drawn"),
         (
             {"mode": "frozen", "seed": 0, "effects": {"stage[0].mask[1].lut_residual": "mean"}},
             r"lut_residual of panel\[slm\].*zones that share it",

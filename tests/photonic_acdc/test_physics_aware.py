@@ -7,7 +7,7 @@ from torch import nn
 
 from photonic_acdc.data.dataset import make_dataset
 from photonic_acdc.layers import AFDF, Intensity
-from photonic_acdc.optical import measure_light, to_optical
+from photonic_acdc.optical import measure_light, noise, to_optical
 from photonic_acdc.optical.apparatus import SimulatedBench
 from photonic_acdc.training import train
 from photonic_acdc.training.physics_aware import PhysicsAware, TwinRefinement, physics_aware
@@ -161,3 +161,8 @@ def test_an_interrupted_training_ends_the_same(bench, tmp_path):
         trained(2, tmp_path / "c.safetensors")
     again = trained(None, tmp_path / "c.safetensors")
     assert all(torch.equal(value, again[name]) for name, value in whole.items())
+
+
+def test_an_ideal_bench_has_no_apparatus(optic, bench, x):
+    with pytest.raises(InputError, match="noise mode 'off'"), noise(optic, "off"), physics_aware(optic, stand(bench)):
+        optic(x)
