@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -96,14 +96,7 @@ class RunConfig(Spec):
         """
         path = Path(path)
         data: dict[str, Any] = {"name": path.stem, **read_toml(path)}
-        config = cls.from_dict(data, file=str(path))
-        source = config.data.source
-        if source.endswith(".npz"):
-            config = config.replace(data=config.data.replace(source=str(beside(path, source))))
-        if config.bench.file:
-            file = str(beside(path, config.bench.file))
-            config = config.replace(bench=config.bench.replace(file=file))
-        return config
+        return located(cls.from_dict(data, file=str(path)), path)
 
     def make_bench(self, *, complex_masks: bool = False) -> Bench:
         """The bench of this run; with amplitude panels on its masks where asked for (reference bench only).
@@ -136,6 +129,19 @@ class RunConfig(Spec):
             return bench.without(*settings.drop)
         except InputError as error:
             raise InputError(f"bench.drop: {error.quantity}", allowed=error.allowed) from None
+
+
+Configured = TypeVar("Configured", bound=Spec)
+
+
+def located(config: Configured, path: Path) -> Configured:
+    """``config``, read from ``path``, with its data and its bench where they lie; it has tables of both."""
+    data, bench = getattr(config, "data"), getattr(config, "bench")  # noqa: B009  # of any configuration
+    if data.source.endswith(".npz"):
+        config = config.replace(data=data.replace(source=str(beside(path, data.source))))
+    if bench.file:
+        config = config.replace(bench=bench.replace(file=str(beside(path, bench.file))))
+    return config
 
 
 def beside(config: Path, file: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, StringConstraints, model_validator
 
-from photonic_acdc.config import BenchConfig, Count, DataConfig, ModelConfig, RunConfig, Seed, TrainingConfig, beside
+from photonic_acdc.config import BenchConfig, Count, DataConfig, ModelConfig, RunConfig, Seed, TrainingConfig, located
 from simulators.bench import Bench
 from simulators.errors import InputError, nearest
 from simulators.spec import NonNegative, Spec, read_toml
@@ -89,12 +89,7 @@ class StudyConfig(Spec):
         if config.study not in STUDIES:
             raise InputError(f"{path}: study", value=repr(config.study), allowed=nearest(config.study, STUDIES))
         chosen = module_of(config.study).Options.from_dict(options, file=f"{path}: options")
-        config = config.replace(options=chosen)
-        if config.data.source.endswith(".npz"):
-            config = config.replace(data=config.data.replace(source=str(beside(path, config.data.source))))
-        if config.bench.file:
-            config = config.replace(bench=config.bench.replace(file=str(beside(path, config.bench.file))))
-        return config
+        return located(config.replace(options=chosen), path)
 
     def quick(self) -> Self:
         """A first look: two seeds, short trainings, few benches, few points; its name says so."""
