@@ -110,11 +110,20 @@ class Laboratory:
 
     # --- judgements -----------------------------------------------------------------------------------------------
 
-    def accuracies(self, model: nn.Module, *, mode: Mode = "sample", bench: Bench | None = None, **options: Any):
+    def accuracies(
+        self,
+        model: nn.Module,
+        *,
+        mode: Mode = "sample",
+        bench: Bench | None = None,
+        realisations: int | None = None,
+        **options: Any,
+    ) -> list[float]:
         """Accuracy over unseen benches, a number each; under the judging simulator unless ``options`` name another."""
         judging = self.config.judging
+        count = judging.realisations if realisations is None else realisations
         judged = rebind(model, bench, **(options or {"order": judging.order}))
-        found = monte_carlo(judged, self.test, realisations=judging.realisations, seed=judging.seed, mode=mode)
+        found = monte_carlo(judged, self.test, realisations=count, seed=judging.seed, mode=mode)
         return found["accuracy"].values.tolist()
 
     @torch.no_grad()

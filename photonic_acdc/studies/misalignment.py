@@ -41,7 +41,7 @@ class Options(Base):
     tilt: Angle = 50e-6  #: rad, of every mask, an axis
     clocking: Angle = 5e-3  #: rad, of every mask
     sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.5, 1.0, 2.0, 4.0)
-    refits: Count = 3  #: benches refitted a training and place; each takes seconds
+    refits: Count = 3  #: benches a training and place, on which all are judged; each refit takes seconds
     iterations: Count = 20  #: of least squares in a refit
 
     def quick(self) -> Self:
@@ -68,9 +68,9 @@ def measure(laboratory: Laboratory, seed: int) -> list[Point]:
             )
             ideal = laboratory.ideal(seed, bench)
             found += [
-                Point("ideal-trained", size, laboratory.accuracies(ideal), panel),
+                Point("ideal-trained", size, laboratory.accuracies(ideal, realisations=options.refits), panel),
                 Point("refitted", size, _refitted(laboratory, ideal, options), panel),
-                Point("vaccinated", size, laboratory.accuracies(vaccinated), panel),
+                Point("vaccinated", size, laboratory.accuracies(vaccinated, realisations=options.refits), panel),
             ]
     return found
 
@@ -93,7 +93,7 @@ def _refitted(laboratory: Laboratory, ideal, options: Options) -> list[float]:
     """Accuracy on each of the first benches, refitted to it."""
     judging = laboratory.config.judging
     accuracies = []
-    for r in range(min(options.refits, judging.realisations)):
+    for r in range(options.refits):
         found = refit(ideal, seed=judging.seed, realisation=r, method="least squares", iterations=options.iterations)
         judged = rebind(found.optic, order=judging.order).eval()
         with found.on_bench("frozen", optic=judged, differentiable=False):

@@ -4,7 +4,8 @@ The bench has what its twin does not know of: fringing, a bent response and a wr
 other focal lengths, each in proportion to the *gap*; at gap 0 they differ by the static errors that every bench has.
 *In silico*: trained on the twin's nominal figures. *Injection*: trained on virtual benches drawn from the twin's data
 sheet. *Physics-aware*: from there on, forward on the bench itself, backward through the twin. *Refined*: while the
-twin's figures keep being fitted to what the bench does.
+twin's figures keep being fitted to what the bench does. *Electronics alone*: as physics-aware, but the masks stay as
+they are: what of the gain the layers behind the optics make.
 
 Source: Wright et al., Nature 601, 549 (2022), for physics-aware training.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 from typing import Annotated, Self
 
 from pydantic import Field
+from torch import nn
 
 from photonic_acdc.config import Count
 from photonic_acdc.optical import cascades, rebind
@@ -56,23 +58,24 @@ def measure(laboratory: Laboratory, seed: int) -> list[Point]:
     for gap in options.gaps:
         bench = real_bench(twin, options, gap)
 
-        def apparatus(bench: Bench = bench) -> SimulatedBench:
-            return stand_in(laboratory, bench, seed)
-
         tuned = {
             method: laboratory.train(
                 f"{method}-{gap:g}",
-                rebind(injected),
+                rebind(injected) if method != "electronics alone" else with_frozen_masks(injected),
                 seed,
                 noise_mode="mean",
                 epochs=options.epochs,
                 learning_rate=options.learning_rate,
-                methods=[PhysicsAware(apparatus(), refine=refine)],
+                methods=[PhysicsAware(stand_in(laboratory, bench, seed), refine=refine)],
             )
-            for method, refine in (("physics-aware", None), ("refined", TwinRefinement()))
+            for method, refine in (
+                ("physics-aware", None),
+                ("refined", TwinRefinement()),
+                ("electronics alone", None),
+            )
         }
         for method, model in {"in silico": silico, "injection": injected, **tuned}.items():
-            with physics_aware(model, apparatus()):
+            with physics_aware(model, stand_in(laboratory, bench, seed, judging=True)):
                 found.append(Point(method, gap, [laboratory.score(model)]))
     return found
 
@@ -94,11 +97,22 @@ def real_bench(twin: Bench, options: Options, gap: float) -> Bench:
     return twin.replace(stage=tuple(stage))
 
 
-def stand_in(laboratory: Laboratory, bench: Bench, number: int, **options) -> SimulatedBench:
-    """Bench ``number`` as built, in the place of a real one; simulated as for judging unless ``options`` say else."""
+def with_frozen_masks(model: nn.Module) -> nn.Module:
+    """A copy whose masks do not learn."""
+    copied = rebind(model)
+    for cascade in cascades(copied).values():
+        cascade.masks.requires_grad_(False)
+    return copied
+
+
+def stand_in(laboratory: Laboratory, bench: Bench, number: int, *, judging: bool = False, **options) -> SimulatedBench:
+    """Bench ``number`` as built, in the place of a real one; simulated as for judging unless ``options`` say else.
+
+    ``judging``: with shots that no training has seen.
+    """
     config = laboratory.config
     cascade = next(iter(cascades(laboratory.optical(0)).values()))
-    return SimulatedBench(
+    made = SimulatedBench(
         bench,
         cascade.stages,
         seed=config.judging.seed,
@@ -106,3 +120,5 @@ def stand_in(laboratory: Laboratory, bench: Bench, number: int, **options) -> Si
         readout=cascade.readout_kind,
         **(options or {"order": config.judging.order}),
     )
+    made.calls = 2**32 if judging else 0
+    return made

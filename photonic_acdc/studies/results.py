@@ -65,7 +65,7 @@ def dataset(about: About, points: dict[int, list[Point]], **origin: Any) -> xr.D
     Returns:
         ``accuracy`` (mean over benches) and ``low`` (its 5th percentile), NaN where a method was not tried;
         ``mean`` and ``half_width`` over seeds (t-interval of 95 %); ``gain`` over the baseline on the same seeds, and
-        its ``gain_half_width``.
+        its ``gain_half_width``. Every seed is judged on the same benches: intervals are those of trainings.
     """
     import xarray as xr
 

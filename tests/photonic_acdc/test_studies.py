@@ -200,7 +200,7 @@ def test_a_study_without_a_loss_has_no_share_of_it():
     table = {
         seed: [
             Point(method, at, [0.5])
-            for method in ("ideal-trained", "noise-aware", "physics-aware")
+            for method in ("ideal-trained", "noise-aware", "physics-aware", "electronics alone")
             for at in (four_bits.IDEAL, four_bits.PIXEL, four_bits.WAVE, four_bits.FITTED)
         ]
         for seed in range(2)
