@@ -53,6 +53,13 @@ class Options(Spec):
         """Fewer points, for a first look."""
         return self
 
+    def check(self, config: StudyConfig, bench: Bench) -> None:
+        """Refuse what the study cannot compare, before anything is computed.
+
+        Raises:
+            InputError: naming key, value and what is allowed.
+        """
+
 
 class StudyConfig(Spec):
     """Everything that decides the results of a study."""

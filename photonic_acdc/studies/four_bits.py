@@ -41,13 +41,13 @@ class Options(Base):
         return self.replace(benches=1, epochs=1)
 
 
-def measure(laboratory: Laboratory, seed: int) -> list[Point]:
+def measure(laboratory: Laboratory) -> list[Point]:
     """Accuracy of every method, however it is judged."""
     options = laboratory.config.options
     assert isinstance(options, Options)
     wave = {"simulator": Wave, "samples": options.samples}
-    ideal = laboratory.ideal(seed)
-    aware = laboratory.train("aware", laboratory.optical(seed), seed, noise_mode="sample")
+    ideal = laboratory.ideal()
+    aware = laboratory.train("aware", laboratory.optical(), noise_mode="sample")
     found, fitted = [], {"ideal-trained": [], "noise-aware": [], "physics-aware": [], "electronics alone": []}
     for method, model in (("ideal-trained", ideal), ("noise-aware", aware)):
         found += [
@@ -55,12 +55,11 @@ def measure(laboratory: Laboratory, seed: int) -> list[Point]:
             Point(method, PIXEL, laboratory.accuracies(model)),
             Point(method, WAVE, laboratory.accuracies(model, **wave)),
         ]
-    for r in range(options.benches):
+    for r in laboratory.benches(options.benches):
         tuned = {
             method: laboratory.train(
                 f"{method}-{r}",
                 start,
-                seed,
                 noise_mode="mean",
                 epochs=options.epochs,
                 learning_rate=options.learning_rate,

@@ -55,13 +55,14 @@ def study(
     if workers < 1:
         raise InputError("workers", value=workers, allowed="at least 1")
     module = module_of(config.study)
-    bench = config.make_bench()  # refuses what cannot be carried before anything is written
+    bench = config.make_bench()
+    config.options.check(config, bench)
     training, test = load_split(config.as_run())
+    # All that can be refused has been: from here on something is written.
     text = resolved_text(config, bench, training, test)
     folder = RunFolder(Path(directory) / config.name, text, folders=("checkpoints", "parts"), fresh=fresh)
-    laboratory = Laboratory(config, folder)
     points: dict[int, list[Point]] = {}
-    for seed, found in _measured(laboratory, workers):
+    for seed, found in _measured([Laboratory(config, folder, seed) for seed in config.seeds], workers):
         points[seed] = found
         if report is not None:
             report(f"study {config.name}", len(points), len(config.seeds))
@@ -76,25 +77,24 @@ def study(
     return card
 
 
-def _measured(laboratory: Laboratory, workers: int) -> Iterable[tuple[int, list[Point]]]:
+def _measured(laboratories: list[Laboratory], workers: int) -> Iterable[tuple[int, list[Point]]]:
     """Points of every seed, as they are done."""
-    seeds = laboratory.config.seeds
     if workers == 1:
-        for seed in seeds:
-            yield seed, _points(laboratory, seed)
+        for laboratory in laboratories:
+            yield laboratory.seed, _points(laboratory)
         return
     # Spawned: a forked process would share torch's threads.
-    with ProcessPoolExecutor(min(workers, len(seeds)), multiprocessing.get_context("spawn")) as pool:
-        futures = {pool.submit(_points, laboratory, seed): seed for seed in seeds}
+    with ProcessPoolExecutor(min(workers, len(laboratories)), multiprocessing.get_context("spawn")) as pool:
+        futures = {pool.submit(_points, laboratory): laboratory.seed for laboratory in laboratories}
         for future in as_completed(futures):
             yield futures[future], future.result()
 
 
-def _points(laboratory: Laboratory, seed: int) -> list[Point]:
+def _points(laboratory: Laboratory) -> list[Point]:
     with one_thread():
-        kept = laboratory.folder.figures(f"seed{seed}", lambda: {"points": _plain(laboratory, seed)})
+        kept = laboratory.folder.figures(f"seed{laboratory.seed}", lambda: {"points": _plain(laboratory)})
     return [Point(**point) for point in kept["points"]]
 
 
-def _plain(laboratory: Laboratory, seed: int) -> list[dict[str, Any]]:
-    return [dataclasses.asdict(point) for point in module_of(laboratory.config.study).measure(laboratory, seed)]
+def _plain(laboratory: Laboratory) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(point) for point in module_of(laboratory.config.study).measure(laboratory)]

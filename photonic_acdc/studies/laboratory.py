@@ -1,4 +1,4 @@
-"""What studies share: the data, models trained and judged, each kept once it is done."""
+"""What the trainings of a study share: the data, the model of a seed, and the benches on which it is judged."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ from simulators.bench import Bench
 
 @dataclass(frozen=True)
 class Laboratory:
-    """A configuration, its folder, and its data.
+    """Where the models of one seed are trained and judged.
 
     Attributes:
         config: of the study.
-        folder: where trainings and figures are kept.
+        folder: where trainings are kept.
+        seed: of the trainings, one of the configured.
     """
 
     config: StudyConfig
     folder: RunFolder
+    seed: int
 
     @functools.cached_property
     def _split(self) -> tuple[Dataset, Dataset]:
@@ -57,15 +59,21 @@ class Laboratory:
         """As configured."""
         return self.config.make_bench()
 
+    def benches(self, count: int | None = None) -> range:
+        """Numbers of the benches as built on which the models of this seed are judged, and no other seed's."""
+        count = self.config.judging.realisations if count is None else count
+        first = count * self.config.seeds.index(self.seed)
+        return range(first, first + count)
+
     # --- models -------------------------------------------------------------------------------------------------
 
-    def fresh(self, seed: int) -> nn.Sequential:
+    def fresh(self) -> nn.Sequential:
         """The ideal classifier, untrained."""
         y, x = self.config.model.modes
         readout = Intensity() if self.config.model.readout == "intensity" else Real()
         # nn.Linear draws from the global generator: keep the caller's as it is.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(self.seed)
             hidden, width = self.config.model.hidden, y * x
             electronic = [nn.Linear(width, hidden), nn.ReLU()] if hidden else []
             return nn.Sequential(
@@ -76,13 +84,13 @@ class Laboratory:
                 nn.Linear(hidden or width, self.training.classes),
             )
 
-    def optical(self, seed: int, bench: Bench | None = None, **options: Any) -> nn.Module:
+    def optical(self, bench: Bench | None = None, **options: Any) -> nn.Module:
         """The classifier on ``bench`` (None: the configured one), with physical masks, untrained."""
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(self.seed)
         options = {"order": self.config.training.order} | options
-        return to_optical(self.fresh(seed), self.bench if bench is None else bench, generator=generator, **options)
+        return to_optical(self.fresh(), self.bench if bench is None else bench, generator=generator, **options)
 
-    def train(self, key: str, model: nn.Module, seed: int, **changes: Any) -> nn.Module:
+    def train(self, key: str, model: nn.Module, **changes: Any) -> nn.Module:
         """``model`` trained by the configured settings but for ``changes``; taken up if it was interrupted."""
         settings = self.config.training
         result = train(
@@ -97,16 +105,16 @@ class Laboratory:
                 "label_smoothing": settings.label_smoothing,
                 "realisations": settings.realisations,
                 "light_weight": settings.light_weight,
-                "seed": seed,
+                "seed": self.seed,
             }
             | changes,
-            checkpoint=self.folder.checkpoint(f"{key}-seed{seed}"),
+            checkpoint=self.folder.checkpoint(f"{key}-seed{self.seed}"),
         )
         return result.model
 
-    def ideal(self, seed: int, bench: Bench | None = None) -> nn.Module:
+    def ideal(self, bench: Bench | None = None) -> nn.Module:
         """Trained with ideal devices: the baseline of every study. Put on ``bench`` afterwards."""
-        return rebind(self.train("ideal", self.optical(seed), seed, noise_mode="off"), bench)
+        return rebind(self.train("ideal", self.optical(), noise_mode="off"), bench)
 
     # --- judgements -----------------------------------------------------------------------------------------------
 
@@ -116,14 +124,14 @@ class Laboratory:
         *,
         mode: Mode = "sample",
         bench: Bench | None = None,
-        realisations: int | None = None,
+        benches: range | None = None,
         **options: Any,
     ) -> list[float]:
-        """Accuracy over unseen benches, a number each; under the judging simulator unless ``options`` name another."""
+        """Accuracy on every unseen bench of ``benches``; under the judging simulator unless ``options`` say else."""
         judging = self.config.judging
-        count = judging.realisations if realisations is None else realisations
+        chosen = self.benches() if benches is None else benches
         judged = rebind(model, bench, **(options or {"order": judging.order}))
-        found = monte_carlo(judged, self.test, realisations=count, seed=judging.seed, mode=mode)
+        found = monte_carlo(judged, self.test, realisations=chosen, seed=judging.seed, mode=mode)
         return found["accuracy"].values.tolist()
 
     @torch.no_grad()

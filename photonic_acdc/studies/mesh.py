@@ -30,10 +30,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from photonic_acdc.studies.config import Options as Base
+from photonic_acdc.studies.config import StudyConfig
 from photonic_acdc.studies.laboratory import Laboratory
 from photonic_acdc.studies.results import About, Point
 from photonic_acdc.training.loop import TRAINING_BENCHES
 from simulators.bench import Bench
+from simulators.errors import InputError
 from simulators.mesh import Mesh, MeshPhases, decompose, haar, transfer
 from simulators.random import Realisations, State, stream
 from simulators.spec import Angle
@@ -57,6 +59,17 @@ class Options(Base):
     def quick(self) -> Self:
         """Every third."""
         return self.replace(errors=self.errors[::3])
+
+    def check(self, config: StudyConfig, bench: Bench) -> None:
+        """Refuse what would act on the cascade alone."""
+        for key, fair in (("mask_rate", 1.0), ("realisations", 1), ("light_weight", 0.0)):
+            value = getattr(config.training, key)
+            if value != fair:
+                raise InputError(
+                    f"training.{key}",
+                    value=f"{value:g}",
+                    allowed=f"{fair:g} in the study of a mesh, which has no such setting",
+                )
 
 
 class MeshLayer(nn.Module):
@@ -94,24 +107,24 @@ class MeshLayer(nn.Module):
         return f"{self.mesh!r}, seed={self.seed}"
 
 
-def measure(laboratory: Laboratory, seed: int) -> list[Point]:
+def measure(laboratory: Laboratory) -> list[Point]:
     """Accuracy of mesh and cascade, trained without errors and on errors, at every rms."""
     options = laboratory.config.options
     assert isinstance(options, Options)
     y, x = laboratory.config.model.modes
-    mesh, cascade = _trained(laboratory, seed, "mesh-ideal", Mesh(modes=y * x)), laboratory.ideal(seed)
+    mesh, cascade = _trained(laboratory, "mesh-ideal", Mesh(modes=y * x)), laboratory.ideal()
     found = []
     for error in options.errors:
         bench = with_phase_error(laboratory.bench, error)
         judged = {"cascade, ideal-trained": laboratory.accuracies(cascade, bench=bench)}
         if error:
-            own = laboratory.train(f"cascade-{error:g}", laboratory.optical(seed, bench), seed, noise_mode="sample")
+            own = laboratory.train(f"cascade-{error:g}", laboratory.optical(bench), noise_mode="sample")
             judged["cascade, trained on errors"] = laboratory.accuracies(own)
         for panel, splitters in ((PHASES, 0.0), (SPLITTERS, error)):
             built = Mesh(modes=y * x, phase_error=error, splitter_error=splitters)
             judged["mesh, ideal-trained"] = _judged(laboratory, mesh, built)
             if error:
-                own = _trained(laboratory, seed, f"mesh-{panel.replace(' ', '-')}-{error:g}", built)
+                own = _trained(laboratory, f"mesh-{panel.replace(' ', '-')}-{error:g}", built)
                 judged["mesh, trained on errors"] = _judged(laboratory, own, built)
             found += [Point(method, error, accuracies, panel) for method, accuracies in judged.items()]
     return found
@@ -128,12 +141,12 @@ def with_phase_error(bench: Bench, error: float) -> Bench:
     return bench.replace(stage=tuple(stage)).only("*.phase_error")
 
 
-def _trained(laboratory: Laboratory, seed: int, key: str, mesh: Mesh) -> nn.Module:
+def _trained(laboratory: Laboratory, key: str, mesh: Mesh) -> nn.Module:
     """The classifier with a mesh, trained on its errors."""
-    model = laboratory.fresh(seed)
-    model[0] = MeshLayer(mesh, seed=seed)
+    model = laboratory.fresh()
+    model[0] = MeshLayer(mesh, seed=laboratory.seed)
     # "off": the bench's noise switch has no hold on a mesh, which draws its errors itself.
-    return laboratory.train(key, model, seed, noise_mode="off")
+    return laboratory.train(key, model, noise_mode="off")
 
 
 @torch.no_grad()
@@ -143,7 +156,7 @@ def _judged(laboratory: Laboratory, model: nn.Module, mesh: Mesh) -> list[float]
     layer = next(module for module in model.modules() if isinstance(module, MeshLayer))
     model.eval()
     found = []
-    for r in range(judging.realisations):
+    for r in laboratory.benches():
         layer.state = mesh.draw(Realisations(judging.seed, (r,)).normal)
         found.append((model(test.x).argmax(-1) == test.y).double().mean().item())
     return found

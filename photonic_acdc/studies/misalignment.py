@@ -49,7 +49,7 @@ class Options(Base):
         return self.replace(sizes=self.sizes[1::2], refits=1, iterations=5)
 
 
-def measure(laboratory: Laboratory, seed: int) -> list[Point]:
+def measure(laboratory: Laboratory) -> list[Point]:
     """Accuracy of every method at every size of every misalignment alone."""
     options = laboratory.config.options
     assert isinstance(options, Options)
@@ -60,17 +60,18 @@ def measure(laboratory: Laboratory, seed: int) -> list[Point]:
         (f"tilt, {options.tilt * 1e6:g} urad", "*.tilt", {"tilt": options.tilt}, None),
         (f"clocking, {options.clocking * 1e3:g} mrad", "*.clocking", {"clocking": options.clocking}, None),
     ):
+        benches = laboratory.benches(options.refits)
         for size in options.sizes:
             bench = crooked(laboratory.bench, pose, scale, size).only(pattern)
             key = f"vaccinated-{pattern[2:]}-{size:g}"
             vaccinated = laboratory.train(
-                key, laboratory.optical(seed, bench), seed, noise_mode="sample", methods=[Vaccination((pattern,))]
+                key, laboratory.optical(bench), noise_mode="sample", methods=[Vaccination((pattern,))]
             )
-            ideal = laboratory.ideal(seed, bench)
+            ideal = laboratory.ideal(bench)
             found += [
-                Point("ideal-trained", size, laboratory.accuracies(ideal, realisations=options.refits), panel),
+                Point("ideal-trained", size, laboratory.accuracies(ideal, benches=benches), panel),
                 Point("refitted", size, _refitted(laboratory, ideal, options), panel),
-                Point("vaccinated", size, laboratory.accuracies(vaccinated, realisations=options.refits), panel),
+                Point("vaccinated", size, laboratory.accuracies(vaccinated, benches=benches), panel),
             ]
     return found
 
@@ -93,7 +94,7 @@ def _refitted(laboratory: Laboratory, ideal, options: Options) -> list[float]:
     """Accuracy on each of the first benches, refitted to it."""
     judging = laboratory.config.judging
     accuracies = []
-    for r in range(options.refits):
+    for r in laboratory.benches(options.refits):
         found = refit(ideal, seed=judging.seed, realisation=r, method="least squares", iterations=options.iterations)
         judged = rebind(found.optic, order=judging.order).eval()
         with found.on_bench("frozen", optic=judged, differentiable=False):

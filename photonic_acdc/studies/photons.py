@@ -21,6 +21,7 @@ from torch import nn
 
 from photonic_acdc.optical import cascades, noise, rebind
 from photonic_acdc.studies.config import Options as Base
+from photonic_acdc.studies.config import StudyConfig
 from photonic_acdc.studies.laboratory import Laboratory
 from photonic_acdc.studies.results import About, Point
 from simulators.bench import Bench
@@ -47,26 +48,28 @@ class Options(Base):
         """Two places."""
         return self.replace(photons=self.photons[1:3])
 
+    def check(self, config: StudyConfig, bench: Bench) -> None:
+        """A camera is what is varied."""
+        if not isinstance(bench.detector, Camera):
+            raise InputError("photons: detector of the bench", value=bench.detector.kind, allowed="a camera")
 
-def measure(laboratory: Laboratory, seed: int) -> list[Point]:
+
+def measure(laboratory: Laboratory) -> list[Point]:
     """Accuracy of every method at every number of photons, with the bench's camera and with one that only counts."""
     options = laboratory.config.options
     assert isinstance(options, Options)
     camera = laboratory.bench.detector
-    if not isinstance(camera, Camera):
-        raise InputError("photons: detector of the bench", value=camera.kind, allowed="a camera")
+    assert isinstance(camera, Camera)
     counter = camera.replace(read_noise=None, dark_current=None, bits=None)
     found = []
     for panel, detector in (("the bench's camera", camera), ("shot noise alone", counter)):
         bench = laboratory.bench.replace(detector=detector)
-        aware = laboratory.train(
-            f"aware-{detector is camera}", laboratory.optical(seed, bench), seed, noise_mode="sample"
-        )
-        ideal = laboratory.ideal(seed, bench)
+        aware = laboratory.train(f"aware-{detector is camera}", laboratory.optical(bench), noise_mode="sample")
+        ideal = laboratory.ideal(bench)
         for photons in options.photons:
             dim = dimmed(laboratory, aware, bench, photons)
             own = laboratory.train(
-                f"own-{detector is camera}-{photons:g}", laboratory.optical(seed, dim), seed, noise_mode="sample"
+                f"own-{detector is camera}-{photons:g}", laboratory.optical(dim), noise_mode="sample"
             )
             for method, model in (
                 ("ideal-trained", ideal),
@@ -91,7 +94,7 @@ def photons_per_mac(laboratory: Laboratory, model: nn.Module) -> float:
 def dimmed(laboratory: Laboratory, model: nn.Module, bench: Bench, photons: float) -> Bench:
     """``bench`` with the filter, or the laser, at which ``model`` has so many photons a multiplication."""
     # Light in is proportional to light out.
-    share = photons / photons_per_mac(laboratory, rebind(model, bench))
+    share = photons / photons_per_mac(laboratory, rebind(model, bench, order=laboratory.config.judging.order))
     source = bench.source
     density = source.optical_density - math.log10(share)
     power = source.power * (10**-density if density < 0 else 1.0)

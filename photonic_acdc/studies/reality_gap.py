@@ -47,13 +47,13 @@ class Options(Base):
         return self.replace(gaps=self.gaps[:2], epochs=1)
 
 
-def measure(laboratory: Laboratory, seed: int) -> list[Point]:
-    """Accuracy on one bench a gap, whose number is the seed."""
+def measure(laboratory: Laboratory) -> list[Point]:
+    """Accuracy on one bench as built, with every gap."""
     options = laboratory.config.options
     assert isinstance(options, Options)
-    twin = laboratory.bench
-    silico = laboratory.train("silico", laboratory.optical(seed), seed, noise_mode="mean")
-    injected = laboratory.train("injected", laboratory.optical(seed), seed, noise_mode="sample")
+    twin, (number,) = laboratory.bench, laboratory.benches(1)
+    silico = laboratory.train("silico", laboratory.optical(), noise_mode="mean")
+    injected = laboratory.train("injected", laboratory.optical(), noise_mode="sample")
     found = []
     for gap in options.gaps:
         bench = real_bench(twin, options, gap)
@@ -62,11 +62,10 @@ def measure(laboratory: Laboratory, seed: int) -> list[Point]:
             method: laboratory.train(
                 f"{method}-{gap:g}",
                 rebind(injected) if method != "electronics alone" else with_frozen_masks(injected),
-                seed,
                 noise_mode="mean",
                 epochs=options.epochs,
                 learning_rate=options.learning_rate,
-                methods=[PhysicsAware(stand_in(laboratory, bench, seed), refine=refine)],
+                methods=[PhysicsAware(stand_in(laboratory, bench, number), refine=refine)],
             )
             for method, refine in (
                 ("physics-aware", None),
@@ -75,7 +74,7 @@ def measure(laboratory: Laboratory, seed: int) -> list[Point]:
             )
         }
         for method, model in {"in silico": silico, "injection": injected, **tuned}.items():
-            with physics_aware(model, stand_in(laboratory, bench, seed, judging=True)):
+            with physics_aware(model, stand_in(laboratory, bench, number, judging=True)):
                 found.append(Point(method, gap, [laboratory.score(model)]))
     return found
 
@@ -111,7 +110,7 @@ def stand_in(laboratory: Laboratory, bench: Bench, number: int, *, judging: bool
     ``judging``: with shots that no training has seen.
     """
     config = laboratory.config
-    cascade = next(iter(cascades(laboratory.optical(0)).values()))
+    cascade = next(iter(cascades(laboratory.optical()).values()))
     made = SimulatedBench(
         bench,
         cascade.stages,

@@ -65,7 +65,7 @@ def dataset(about: About, points: dict[int, list[Point]], **origin: Any) -> xr.D
     Returns:
         ``accuracy`` (mean over benches) and ``low`` (its 5th percentile), NaN where a method was not tried;
         ``mean`` and ``half_width`` over seeds (t-interval of 95 %); ``gain`` over the baseline on the same seeds, and
-        its ``gain_half_width``. Every seed is judged on the same benches: intervals are those of trainings.
+        its ``gain_half_width``. Every seed has benches of its own: the intervals are those of trainings and of benches.
     """
     import xarray as xr
 
@@ -80,15 +80,12 @@ def dataset(about: About, points: dict[int, list[Point]], **origin: Any) -> xr.D
         for point in found:
             at = panels.index(point.panel), methods.index(point.method), places.index(point.at), s
             accuracy[at], low[at] = np.mean(point.accuracies), np.quantile(point.accuracies, 0.05)
-    gain = accuracy - accuracy[:, [methods.index(about.baseline)]]
     dims, reduced = ("panel", "training", about.axis, "seed"), ("panel", "training", about.axis)
     columns = {
         "accuracy": (dims, accuracy, "accuracy, mean over benches"),
         "low": (dims, low, "5th percentile over benches"),
         "mean": (reduced, accuracy.mean(-1), "accuracy, mean over seeds"),
         "half_width": (reduced, half_width(accuracy), "half of its 95 % interval"),
-        "gain": (reduced, gain.mean(-1), f"gain over {about.baseline}"),
-        "gain_half_width": (reduced, half_width(gain), "half of its 95 % interval"),
     }
     found = xr.Dataset(
         {name: (axes, values, {"long_name": long, "units": "1"}) for name, (axes, values, long) in columns.items()},
@@ -101,13 +98,25 @@ def dataset(about: About, points: dict[int, list[Point]], **origin: Any) -> xr.D
         attrs=attributes(
             about.title,
             axis=about.axis,
-            baseline=about.baseline,
             logarithmic=int(about.logarithmic),
             marks=json.dumps(about.marks),
             **origin,
         ),
     )
-    return found if about.panel else found.squeeze("panel", drop=True)
+    return against(found if about.panel else found.squeeze("panel", drop=True), about.baseline)
+
+
+def against(found: xr.Dataset, baseline: str) -> xr.Dataset:
+    """``found`` with every ``gain`` over ``baseline``, seed by seed, and its ``gain_half_width``."""
+    gain = found["accuracy"] - found["accuracy"].sel(training=baseline, drop=True)
+    reduced = gain.dims[:-1]
+    columns = {
+        "gain": (gain.mean("seed", skipna=False).values, f"gain over {baseline}"),
+        "gain_half_width": (half_width(gain.values), "half of its 95 % interval"),
+    }
+    return found.assign(
+        {name: (reduced, values, {"long_name": long, "units": "1"}) for name, (values, long) in columns.items()}
+    ).assign_attrs(baseline=baseline)
 
 
 def half_width(values: np.ndarray) -> np.ndarray:

@@ -31,22 +31,21 @@ class Options(Base):
     phase_noise: Angle = 0.4  #: rad rms a pixel and frame, unseen
 
 
-def measure(laboratory: Laboratory, seed: int) -> list[Point]:
+def measure(laboratory: Laboratory) -> list[Point]:
     """Accuracy of every method under every error alone."""
     options = laboratory.config.options
     assert isinstance(options, Options)
     tests = _benches(laboratory.bench, options)
     seen = tests["phase error (seen)"]
     models = {
-        "ideal-trained": laboratory.ideal(seed, seen),
-        "injection": laboratory.train("injection", laboratory.optical(seed, seen), seed, noise_mode="sample"),
+        "ideal-trained": laboratory.ideal(seen),
+        "injection": laboratory.train("injection", laboratory.optical(seen), noise_mode="sample"),
         "sharpness-aware": laboratory.train(
-            "sharpness", laboratory.optical(seed, seen), seed, noise_mode="off", methods=[SharpnessAware(options.rho)]
+            "sharpness", laboratory.optical(seen), noise_mode="off", methods=[SharpnessAware(options.rho)]
         ),
         "both": laboratory.train(
             "both",
-            laboratory.optical(seed, seen),
-            seed,
+            laboratory.optical(seen),
             noise_mode="sample",
             methods=[SharpnessAware(options.rho)],
         ),

@@ -14,7 +14,8 @@ from photonic_acdc.runs.folder import RunFolder
 from photonic_acdc.studies import StudyConfig, four_bits, study
 from photonic_acdc.studies import job as job_module
 from photonic_acdc.studies.config import STUDIES, Options, module_of, with_levels
-from photonic_acdc.studies.results import About, Point, conclusions, dataset, half_width, rows
+from photonic_acdc.studies.laboratory import Laboratory
+from photonic_acdc.studies.results import About, Point, against, conclusions, dataset, half_width, rows
 from simulators.effects.level_tables import PLM_P67
 from simulators.errors import InputError
 from simulators.reference import reference_bench
@@ -73,6 +74,14 @@ def test_verdicts(found):
     sentences = conclusions(found)
     assert sentences[0] == "better against plain: better at 2 of 2 (1; 2)."
     assert sentences[1] == "same against plain: no different at 1 of 1 (1)."
+
+
+def test_gains_over_another_method(found):
+    over = against(found, "better")
+    assert over.attrs["baseline"] == "better"
+    assert over["gain"].sel(training="plain").values == pytest.approx(-0.1)
+    assert {row["verdict"] for row in rows(over) if row["training"] == "plain"} == {"worse"}
+    assert np.isnan(over["gain"].sel(training="same", size=2.0))
 
 
 @pytest.mark.parametrize("panels", [("",), ("a", "b", "c")])
@@ -146,9 +155,9 @@ def made_up(monkeypatch):
     """A study whose measurements are counted."""
     measured = []
 
-    def measure(laboratory, seed):
-        measured.append(seed)
-        return points(seed)
+    def measure(laboratory):
+        measured.append(laboratory.seed)
+        return points(laboratory.seed)
 
     module = SimpleNamespace(ABOUT=ABOUT, Options=Options, measure=measure)
     monkeypatch.setattr(job_module, "module_of", lambda name: module)
@@ -194,6 +203,25 @@ def test_starting_over_removes_a_study_and_nothing_else(tmp_path, made_up):
     with pytest.raises(InputError, match="holds another run"):
         RunFolder(folder, text, fresh=True)
     assert (folder / "study.nc").exists()
+
+
+def test_no_bench_is_met_by_two_seeds(tmp_path):
+    config = StudyConfig(name="tiny", study="bits", seeds=(7, 1, 4))
+    folder = RunFolder(tmp_path / "x", "x")
+    for count in (None, 3):
+        met = [r for seed in config.seeds for r in Laboratory(config, folder, seed).benches(count)]
+        assert sorted(met) == list(range(3 * (count or config.judging.realisations)))
+
+
+def test_photons_need_a_camera(tmp_path):
+    text = (EXAMPLES / "bench.toml").read_text()
+    camera = next(line for line in text.splitlines() if line.startswith("detector"))
+    (tmp_path / "bench.toml").write_text(text.replace(camera, 'detector = "silicon_photodiodes_16x16"'))
+    path = tmp_path / "s.toml"
+    path.write_text('study = "photons"\n[model]\nmodes = [8, 8]\n[bench]\nfile = "bench.toml"\n')
+    with pytest.raises(InputError, match=r"photodiode.*a camera"):
+        study(StudyConfig.load(path), tmp_path)
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_study_without_a_loss_has_no_share_of_it():

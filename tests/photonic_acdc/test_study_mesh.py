@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from photonic_acdc.runs.folder import RunFolder
-from photonic_acdc.studies import StudyConfig
+from photonic_acdc.studies import StudyConfig, study
 from photonic_acdc.studies.laboratory import Laboratory
 from photonic_acdc.studies.mesh import PHASES, SPLITTERS, MeshLayer, Options, measure, with_phase_error
 from photonic_acdc.training import train
@@ -33,6 +33,7 @@ modes = [3, 3]
 readout = "intensity"
 [training]
 epochs = 25
+light_weight = 0
 batch_size = 20
 learning_rate = 0.1
 [judging]
@@ -84,10 +85,10 @@ def test_every_step_of_training_meets_another_mesh():
 
 
 def test_interrupted_training_meets_the_same_meshes(tmp_path, config):
-    laboratory = Laboratory(config, RunFolder(tmp_path / "x", "x"))
+    laboratory = Laboratory(config, RunFolder(tmp_path / "x", "x"), 1)
 
     def model():
-        made = laboratory.fresh(0)
+        made = laboratory.fresh()
         made[0] = MeshLayer(Mesh(modes=9, phase_error=0.2), seed=0)
         return made
 
@@ -125,8 +126,8 @@ METHODS = ("mesh, ideal-trained", "mesh, trained on errors", "cascade, ideal-tra
 
 def test_points(tmp_path, config):
     """Every method where it belongs, and as judged by hand."""
-    laboratory = Laboratory(config, RunFolder(tmp_path / "x", "x"))
-    found = {(p.method, p.at, p.panel): p.accuracies for p in measure(laboratory, 1)}
+    laboratory = Laboratory(config, RunFolder(tmp_path / "x", "x"), 1)
+    found = {(p.method, p.at, p.panel): p.accuracies for p in measure(laboratory)}
     assert {(method, at) for method, at, _ in found} == {
         (method, at) for method in METHODS for at in (0.0, 0.4) if at or "ideal" in method
     }
@@ -141,18 +142,26 @@ def test_points(tmp_path, config):
     for method in METHODS[::2]:
         assert min(found[method, 0.0, PHASES]) > 0.6
     # The trained mesh, as built, on the test data.
-    model = laboratory.fresh(1)
+    model = laboratory.fresh()
     model[0] = MeshLayer(Mesh(modes=9), seed=1)
-    model = laboratory.train("mesh-ideal", model, 1, noise_mode="off").eval()
+    model = laboratory.train("mesh-ideal", model, noise_mode="off").eval()
     layer, *rest = model.children()
     built, hits = Mesh(modes=9, phase_error=0.4, splitter_error=0.4), []
     with torch.no_grad():
-        for r in range(3):
+        for r in (3, 4, 5):  # the second seed's
             logits = expected(layer, laboratory.test.x, built.draw(Realisations(0, (r,)).normal))
             for module in rest:
                 logits = module(logits)
             hits.append((logits.argmax(-1) == laboratory.test.y).double().mean().item())
     assert hits == pytest.approx(found[METHODS[0], 0.4, SPLITTERS], abs=1e-12)
+
+
+@pytest.mark.parametrize(("key", "value"), [("mask_rate", 2.0), ("realisations", 2), ("light_weight", 0.1)])
+def test_settings_of_the_cascade_alone_are_refused(tmp_path, config, key, value):
+    unfair = config.replace(training=config.training.replace(**{key: value}))
+    with pytest.raises(InputError, match=rf"training\.{key}: got {value:g}; .*mesh"):
+        study(unfair, tmp_path)
+    assert not (tmp_path / "tiny").exists()
 
 
 def test_the_example():
