@@ -40,7 +40,9 @@ def study(found: xr.Dataset) -> Figure:
     for ax, part in zip(axes, panels, strict=False):
         _draw(ax, part)
         if len(panels) > 1:
-            ax.set_title(str(part["panel"].item()), fontsize="medium")
+            ax.set_title(
+                str(part["panel"].item()), fontsize="medium", pad=18 if json.loads(found.attrs["marks"]) else 6
+            )
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
     for i, ax in enumerate(axes[: len(panels)]):
@@ -70,14 +72,17 @@ def _draw(ax: Axes, part: xr.Dataset) -> None:
             ax.fill_between(x[known], (mean - width)[known], (mean + width)[known], color=colour, alpha=0.15, lw=0)
             ax.plot(x[known], mean[known], linewidth=1.5, **style)
     if named:
-        ax.set_xticks(x, [str(place) for place in places], rotation=20 if max(map(len, map(str, places))) > 8 else 0)
+        names = [str(place) for place in places]
+        long = max(map(len, names)) > 8
+        slanted: dict[str, Any] = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"} if long else {}
+        ax.set_xticks(x, names, **slanted)
     elif part.attrs["logarithmic"]:
         ax.set_xscale("log")
-    for at, text in json.loads(part.attrs["marks"]):
+    marks = json.loads(part.attrs["marks"])
+    for i, (at, text) in enumerate(marks):
         ax.axvline(at, color="0.6", linewidth=0.8, linestyle=":")
-        ax.annotate(
-            text, (at, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", size="x-small"
-        )
+        side = "left" if 0 < i == len(marks) - 1 else "right"  # away from each other
+        ax.annotate(text, (at, 1.01), xycoords=("data", "axes fraction"), va="bottom", ha=side, size="x-small")
     units = part[axis].attrs["units"]
     ax.set_xlabel(part[axis].attrs["long_name"] + ("" if units == "1" else f" ({units})"))
     percent(ax)
