@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo
 from simulators.devices.catalogue import device_data
 from simulators.devices.free_space import FreeSpace
 from simulators.devices.lens import Lens
+from simulators.devices.measured import completed
 from simulators.devices.modulator import AmplitudeModulator, PhaseModulator
 from simulators.devices.pose import Misalignment
 from simulators.spec import Spec
@@ -22,7 +23,7 @@ def _from_catalogue(value: Any, info: ValidationInfo) -> Any:
         return dict(device_data(_beside(value, info)))
     if isinstance(value, Mapping) and "catalogue" in value:
         changes = {key: entry for key, entry in value.items() if key != "catalogue"}
-        return {**device_data(_beside(str(value["catalogue"]), info)), **changes}
+        return {**device_data(_beside(str(value["catalogue"]), info)), **completed(changes)}
     return value
 
 

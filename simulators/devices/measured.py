@@ -1,25 +1,27 @@
-"""Measured tables in the place of data-sheet figures: the phase that each grey level of a panel shows.
+"""Measured tables in the place of data-sheet figures: what grey levels show, and how a panel fringes.
 
-A table has two columns, ``level`` and ``phase`` (rad): a ``.csv`` file with or without a header, or a ``.npz`` file
-with arrays of these names.
+| figure | columns | read into |
+|---|---|---|
+| ``response`` | ``level``, ``phase`` (rad) | ``stroke`` and ``levels`` |
+| ``crosstalk_kernel`` | ``position`` (m), ``response`` | its points, and ``crosstalk_fwhm`` where that is not given |
 """
 
 from __future__ import annotations
 
-import csv
 import itertools
-import math
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
+from simulators.devices.tables import read_table, table_file
+from simulators.effects.kernel_table import Points, check_points, half_maxima
 from simulators.effects.lut import measured_response
 from simulators.errors import InputError
 
-_COLUMNS = ("level", "phase")
-_ALLOWED = "columns level and phase (rad)"
+#: The widest fringing field that can be meant, m: a mistaken unit of positions is far beyond it.
+_WIDEST = 1e-3
 
 
 def read_response(path: str | Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -35,12 +37,7 @@ def read_response(path: str | Path) -> tuple[tuple[float, ...], tuple[float, ...
         InputError: a file that cannot be read or is no such table, naming the file and the row.
     """
     path = Path(path)
-    if path.suffix == ".csv":
-        rows = _read_csv(path)
-    elif path.suffix == ".npz":
-        rows = _read_npz(path)
-    else:
-        raise InputError(f"file {path}", value=path.suffix or "no suffix", allowed="a measured table, .csv or .npz")
+    rows = read_table(path, {"level": "", "phase": "rad"})
     if len(rows) < 2:
         raise InputError(f"file {path}", value=f"{len(rows)} rows", allowed="two points or more")
     for (_, low, below), (row, level, phase) in itertools.pairwise(rows):
@@ -96,55 +93,91 @@ def shown_phases(path: str | Path, bits: int | None) -> tuple[float, tuple[float
     return stroke, tuple(((shown - shown[0]) / stroke).clamp(0, 1).tolist())
 
 
-def _read_csv(path: Path) -> list[tuple[int, float, float]]:
-    """(row in the file, level, phase)."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, error) from None
-    found = []
-    for row, cells in enumerate(csv.reader(text.splitlines()), start=1):
-        entries = [cell.strip() for cell in cells]
-        if not any(entries) or entries[0].startswith("#"):
-            continue
-        if not found and tuple(entry.lower() for entry in entries) == _COLUMNS:
-            continue
-        if len(entries) != 2:
-            raise InputError(f"file {path}, row {row}", value=f"{len(entries)} columns", allowed=_ALLOWED)
-        found.append((row, *(_number(path, row, *pair) for pair in zip(_COLUMNS, entries, strict=True))))
+def read_kernel(path: str | Path) -> tuple[float, Points]:
+    """Full width at half maximum (m) of a measured fringing kernel, and its shape.
+
+    Args:
+        path: ``.csv`` or ``.npz``.
+
+    Returns:
+        The width between the outermost half maxima, and the points of the kernel: positions in such widths about 0,
+        as in the file, and responses in shares of the greatest.
+
+    Raises:
+        InputError: a file that cannot be read or is no kernel (:func:`simulators.effects.kernel_table.check_points`),
+            naming the file and the row, or positions that cannot be in metres.
+    """
+    path = Path(path)
+    rows = read_table(path, {"position": "m", "response": ""})
+    points = tuple((position, response) for _, position, response in rows)
+    check_points(points, table=f"file {path}", rows=[row for row, _, _ in rows])
+    low, high = half_maxima(points)
+    width, peak = high - low, max(response for _, response in points)
+    if width > _WIDEST:
+        raise InputError(
+            f"file {path}: full width at half maximum",
+            value=f"{width:g} m",
+            allowed=f"at most {_WIDEST:g} m",
+            remedy="positions in metres",
+        )
+    return width, tuple((position / width, response / peak) for position, response in points)
+
+
+def with_tables(data: Mapping[str, Any], file: str | None) -> dict[str, Any]:
+    """A phase panel's data with its measured tables read into figures; whatever was known of these gives way.
+
+    Args:
+        data: as given, figures with or without their provenance.
+        file: that the data are from, or None.
+
+    Raises:
+        InputError: as of :func:`shown_phases` and :func:`read_kernel`, or a name of a file that is none.
+    """
+    found = dict(data)
+    # Numbers without a unit are what no file may write: these were read from tables in radians and metres.
+    if found.get("response") is not None:
+        path = table_file("response", _plain(found["response"]), file)
+        stroke, levels = shown_phases(path, _plain(found.get("bits")))
+        found = _put(found, {"stroke": f"{stroke!r} rad", "levels": levels}, path, "response", "bits")
+    if names_kernel_file(found):
+        path = table_file("crosstalk_kernel", _plain(found["crosstalk_kernel"]), file)
+        width, points = read_kernel(path)
+        read: dict[str, Any] = {"crosstalk_kernel": points}
+        if _plain(found.get("crosstalk_fwhm")) is None:
+            read["crosstalk_fwhm"] = f"{width!r} m"
+        found = _put(found, read, path, "crosstalk_kernel")
     return found
 
 
-def _read_npz(path: Path) -> list[tuple[int, float, float]]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            columns = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise _unreadable(path, error) from None
-    if not set(_COLUMNS) <= set(columns):
-        raise InputError(
-            f"file {path}", value=f"arrays {', '.join(sorted(columns)) or 'none'}", allowed="level and phase"
-        )
-    level, phase = (columns[name] for name in _COLUMNS)
-    if level.ndim != 1 or level.shape != phase.shape or not all(np.isrealobj(c) for c in (level, phase)):
-        shapes = f"shapes {list(level.shape)} and {list(phase.shape)}"
-        raise InputError(f"file {path}", value=shapes, allowed="as many real phases as levels, along one axis")
-    pairs = zip(level.tolist(), phase.tolist(), strict=True)
-    return [
-        (row, _number(path, row, "level", a), _number(path, row, "phase", b)) for row, (a, b) in enumerate(pairs, 1)
-    ]
+def names_kernel_file(data: Mapping[str, Any]) -> bool:
+    """Whether the fringing kernel in a panel's data is that of a file, not a shape by its name."""
+    entry = _plain(data.get("crosstalk_kernel"))
+    return isinstance(entry, Path) or (isinstance(entry, str) and Path(entry).suffix != "")
 
 
-def _number(path: Path, row: int, column: str, entry: object) -> float:
-    try:
-        value = float(entry)  # pyright: ignore[reportArgumentType]  # what is no number raises
-    except (TypeError, ValueError):
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError(f"file {path}, row {row}: {column}", value=repr(entry), allowed="a finite number")
-    return value
+def completed(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes to a device, with what they imply: a measured kernel without a width leaves the known one behind."""
+    return {**changes, "crosstalk_fwhm": changes.get("crosstalk_fwhm")} if names_kernel_file(changes) else {**changes}
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else "no such table"
-    return InputError(f"file {path}", value=why, allowed="a readable measured table, .csv or .npz")
+def _put(data: Mapping[str, Any], read: Mapping[str, Any], path: Path, figure: str, *gone: str) -> dict[str, Any]:
+    """``data`` with the figures read from the table that ``figure`` named, and their source in place of any other."""
+    given = data[figure] if isinstance(data[figure], Mapping) else {}
+    source = {
+        "source": given.get("source", f"measured table {path.name}"),
+        "confidence": given.get("confidence", "measured"),
+    }
+    replaced = {figure, *read, *gone}
+    kept = [known for known in data.get("provenance", ()) if _figure(known) not in replaced]
+    kept += [{"figure": name, **source} for name in read]
+    rest = {key: value for key, value in data.items() if key not in replaced}
+    return {**rest, **read, "provenance": tuple(kept)}
+
+
+def _plain(entry: Any) -> Any:
+    """A figure without its provenance."""
+    return entry.get("value") if isinstance(entry, Mapping) else entry
+
+
+def _figure(provenance: Any) -> Any:
+    return provenance.get("figure") if isinstance(provenance, Mapping) else provenance.figure

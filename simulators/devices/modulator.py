@@ -6,13 +6,15 @@ What they do to light is in :mod:`simulators.devices.show`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
 
 from simulators.devices.chain import Link, Parameter
-from simulators.devices.measured import shown_phases
+from simulators.devices.measured import completed, with_tables
+from simulators.effects.crosstalk import Kernel, KernelName
+from simulators.effects.kernel_table import check_points
 from simulators.effects.lut import HARMONICS
 from simulators.effects.settling import residual_after
 from simulators.errors import InputError
@@ -34,7 +36,22 @@ from simulators.spec import (
 FLATNESS_TERMS = (4, 5, 6, 7, 8, 11)
 
 FillModel = Literal["throughput", "aperture", "dead_space"]
-KernelName = Literal["gaussian", "exponential", "super_gaussian"]
+
+
+def _kernel(value: Any) -> Any:
+    """A shape by its name, or its points (position in widths, response)."""
+    if isinstance(value, list | tuple):
+        try:
+            points = tuple((float(position), float(response)) for position, response in value)
+        except (TypeError, ValueError):
+            raise InputError("points", value=repr(value), allowed="pairs of position and response") from None
+        check_points(points, table="points")
+        return points
+    if value not in get_args(KernelName):
+        names = ", ".join(repr(name) for name in get_args(KernelName))
+        allowed = f'{names}, or the name of a file, "my_kernel.csv"'
+        raise PydanticCustomError("literal_error", "{expected}", {"expected": allowed})
+    return value
 
 
 class Modulator(DeviceSpec):
@@ -74,6 +91,14 @@ class PhaseModulator(Modulator):
     ``bits`` the table is read at 0 … 2^bits - 1, linear between its points; without, at its own levels. The file is
     read once, here; the spec keeps what it says. What the table still errs by is ``gamma_error``, ``lut_residual``,
     ``stroke_error``.
+
+    A measured fringing kernel takes the place of a named shape: ``crosstalk_kernel = "my_kernel.csv"``, columns
+    ``position`` (m) and ``response`` (any unit, not negative), linear between its points and zero beyond them. The
+    phase is convolved with it along both axes, :math:`\phi(x) = \int h(x - x')\,\phi_c(x')\,dx'` with h of unit
+    integral: position 0 is where a point of the panel is driven, and what the kernel holds at positive positions is
+    felt towards greater x and y. A measured step's derivative, about the edge of the pixel, is such a table. Its own
+    full width at half maximum becomes ``crosstalk_fwhm``, in place of a catalogue's; with one given beside it, it is
+    stretched about 0 to that width. This file too is read once: the spec keeps points (position in widths, response).
     """
 
     kind: Literal["phase_modulator"] = "phase_modulator"
@@ -86,7 +111,7 @@ class PhaseModulator(Modulator):
     flicker_depth: NonNegative | None = None  #: m of φ₀(1 + m cos θ), common to the panel
     phase_noise: Angle | None = None  #: rad rms, independent a macro-pixel and frame
     crosstalk_fwhm: Length | None = None  #: m, full width at half maximum of the fringing field
-    crosstalk_kernel: KernelName = "gaussian"  #: shape of the fringing field
+    crosstalk_kernel: Annotated[Kernel, BeforeValidator(_kernel)] = "gaussian"  #: shape of the fringing field
     phase_error: Angle | None = None  #: rad rms, static, independent a macro-pixel
     correlation_length: Length | None = None  #: m, of the static error (Gaussian); None: none
     flatness: Angle | None = None  #: rad rms over a zone, static low-order bow
@@ -97,26 +122,13 @@ class PhaseModulator(Modulator):
     @model_validator(mode="before")
     @classmethod
     def _measured(cls, data: Any, info: ValidationInfo) -> Any:
-        """Read a measured table into stroke and levels, with its source; whatever was known of them gives way."""
-        given = data.get("response") if isinstance(data, Mapping) else None
-        if given is None:
-            return data
-        entry = given if isinstance(given, Mapping) else {"value": given}
-        if not isinstance(entry.get("value"), str | Path):
-            raise InputError("response", value=repr(entry.get("value")), allowed='the name of a file, "my_lut.csv"')
-        path = Path(entry["value"])
-        beside = Path(info.context["file"]).parent / path if info.context and info.context.get("file") else path
-        stroke, levels = shown_phases(beside if beside.exists() else path, _plain(data.get("bits")))
-        rest = {key: value for key, value in data.items() if key not in ("response", "bits", "stroke", "levels")}
-        source = {
-            "source": entry.get("source", f"measured table {path.name}"),
-            "confidence": entry.get("confidence", "measured"),
-        }
-        gone = ("response", "bits", "stroke", "levels")
-        kept = [known for known in data.get("provenance", ()) if _figure(known) not in gone]
-        kept += [{"figure": figure, **source} for figure in ("stroke", "levels")]
-        # A number without a unit is what no file may write; this one was read from a table in radians.
-        return {**rest, "stroke": f"{stroke!r} rad", "levels": levels, "provenance": tuple(kept)}
+        """Read measured tables into figures, with their source."""
+        file = info.context.get("file") if info.context else None
+        return with_tables(data, file) if isinstance(data, Mapping) else data
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, checked as anew; a measured kernel brings its own width."""
+        return super().replace(**completed(changes))
 
     @model_validator(mode="after")
     def _levels_and_gaps(self) -> Self:
@@ -202,12 +214,3 @@ class AmplitudeModulator(Modulator):
             assert self.fill_factor is not None
             links.append(Link("fill", "deterministic", (Parameter("fill", self.fill_factor),)))
         return (*links, *self._reflectance())
-
-
-def _plain(entry: Any) -> Any:
-    """A figure without its provenance."""
-    return entry.get("value") if isinstance(entry, Mapping) else entry
-
-
-def _figure(provenance: Any) -> Any:
-    return provenance.get("figure") if isinstance(provenance, Mapping) else provenance.figure

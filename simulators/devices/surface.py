@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 
 import numpy as np
 import torch
@@ -12,7 +13,9 @@ from torch import Tensor
 from simulators import effects
 from simulators.bases import Basis, legendre
 from simulators.devices.chain import Element, same
-from simulators.devices.modulator import KernelName, PhaseModulator
+from simulators.devices.modulator import PhaseModulator
+from simulators.effects.crosstalk import Kernel
+from simulators.effects.kernel_table import half_maxima
 from simulators.random import State
 
 
@@ -23,7 +26,7 @@ class Surface:
         shape: (y, x) macro-pixels.
         native: native pixels a macro-pixel and axis.
         pitch: of the macro-pixel, m.
-        blur: nominal width of the fringing field in macro-pixels; None: phases change at once.
+        blur: nominal half maxima of the fringing field in macro-pixels (lower, upper); None: phases change at once.
         fill: linear share of a native pixel that is open, where gaps are resolved; None: they are not.
         steps: what is shown changes from native pixel to native pixel.
         chequered: what is shown is given a native pixel, not a macro-pixel.
@@ -36,7 +39,7 @@ class Surface:
         native: int,
         pitch: float,
         *,
-        blur: float | None = None,
+        blur: tuple[float, float] | None = None,
         fill: float | None = None,
         steps: bool = False,
         chequered: bool = False,
@@ -88,7 +91,7 @@ class Surface:
         y, x = self._blurs(width, spec.crosstalk_kernel)
         return y.to(phase) @ phase @ x.to(phase).mT
 
-    def _blurs(self, width: Tensor, kernel: KernelName) -> tuple[Tensor, Tensor]:
+    def _blurs(self, width: Tensor, kernel: Kernel) -> tuple[Tensor, Tensor]:
         if torch.is_grad_enabled() and width.requires_grad:
             return self._blur(width, kernel)
         if self._kept is None or not same(self._kept[0], width):
@@ -96,7 +99,7 @@ class Surface:
                 self._kept = (width.clone(), self._blur(width, kernel))
         return self._kept[1]
 
-    def _blur(self, width: Tensor, kernel: KernelName) -> tuple[Tensor, Tensor]:
+    def _blur(self, width: Tensor, kernel: Kernel) -> tuple[Tensor, Tensor]:
         finer = self.native if self.chequered else 1
         places = (self.basis(1, axis).positions.to(width.device) for axis in (0, 1))
         y, x = (
@@ -119,13 +122,15 @@ class Surface:
         return y[:, None] * x
 
 
-def _pieces(native: int, blur: float | None, fill: float | None, steps: bool) -> list[float]:
+def _pieces(native: int, blur: tuple[float, float] | None, fill: float | None, steps: bool) -> list[float]:
     """Where to cut a pixel, -1/2 … 1/2, so that what is shown is smooth in each piece."""
     edges = {-0.5, 0.5}
     if blur is not None:
-        for share in (0.5, 1.25):
-            if share * blur < 0.45:
-                edges |= {-0.5 + share * blur, 0.5 - share * blur}
+        middle, width = sum(blur) / 2, blur[1] - blur[0]
+        # What the edges on either side of the pixel spread into it.
+        for reach in (middle + share * width for share in (-1.25, -0.5, 0.5, 1.25)):
+            if 0 < abs(reach) < 0.45:
+                edges.add(math.copysign(0.5, -reach) + reach)
     if fill is not None:
         for i in range(native):
             centre = (i + 0.5) / native - 0.5
@@ -160,9 +165,19 @@ def surface_of(
     resolved = element.has("fill") and spec.fill_model != "throughput"
     if not (element.has("crosstalk") or resolved or steps or chequered):
         return None
-    blur = spec.crosstalk_fwhm / pitch if element.has("crosstalk") and spec.crosstalk_fwhm else None
+    blur = _half_maxima(spec, pitch) if element.has("crosstalk") else None
     fill = spec.fill_factor**0.5 if resolved and spec.fill_factor else None
     return Surface(element.pixels, native, pitch, blur=blur, fill=fill, steps=steps, chequered=chequered, nodes=nodes)
+
+
+def _half_maxima(spec: PhaseModulator, pitch: float) -> tuple[float, float] | None:
+    """Where the nominal fringing kernel falls to half its maximum, in macro-pixels."""
+    if spec.crosstalk_fwhm is None:
+        return None
+    kernel = spec.crosstalk_kernel
+    low, high = (-0.5, 0.5) if isinstance(kernel, str) else half_maxima(kernel)
+    width = spec.crosstalk_fwhm / pitch / (high - low)
+    return low * width, high * width
 
 
 def plain_surface(shape: tuple[int, int]) -> Surface:

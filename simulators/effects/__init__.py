@@ -8,7 +8,7 @@ They know no spec and draw nothing: figures and random values are handed to them
 | ``lut`` | how a panel's phase follows its drive: residual of a look-up table, bent or measured response |
 | ``settling`` | a panel that still shows some of the frame before |
 | ``flicker`` | the periodic ripple of a digitally driven liquid crystal |
-| ``crosstalk`` | fringing between neighbouring pixels |
+| ``crosstalk``, ``kernel_table`` | fringing between neighbouring pixels, by a kernel with a name or a table of one |
 | ``fill_factor`` | gaps between pixels, in three models |
 | ``static_maps`` | a panel's bow, and errors that neighbours share |
 | ``coupling`` | amplitude that changes with the phase |

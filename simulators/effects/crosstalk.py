@@ -1,7 +1,8 @@
 r"""Fringing between neighbouring pixels: the electric field of a pixel spreads into the next ones.
 
 The *phase* is blurred, not the field, and it is held in its range before: a flyback from 2π to 0 passes through all
-phases between. Kernels are separable; only their full width at half maximum is known with any confidence.
+phases between. Kernels are separable. Of those with a name only the full width at half maximum is known with any
+confidence; a measured one is a table (:mod:`~simulators.effects.kernel_table`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import scipy.integrate
 import torch
 from torch import Tensor
 
+from simulators.effects.kernel_table import Points, table_integral
 from simulators.effects.limits import check_figure
 from simulators.errors import InputError, nearest
 
 KernelName = Literal["gaussian", "exponential", "super_gaussian"]
+Kernel = KernelName | Points
 
 #: Exponent of the super-Gaussian spectrum exp(-|ν/w|^q), fitted together with w = 0.92 cycles a pixel of 12.5 µm.
 _EXPONENT = 2.3
@@ -28,33 +31,37 @@ _TABLE = 4001
 _REACH = 1.5 / 0.6045
 
 
-def smoothed_boxes(positions: Tensor, pixels: int, kernel: KernelName, width: Tensor | float) -> Tensor:
+def smoothed_boxes(positions: Tensor, pixels: int, kernel: Kernel, width: Tensor | float) -> Tensor:
     r"""How much of each pixel's phase is felt at each position: a box convolved with the kernel.
 
     .. math:: H_{sk} = \int_{k-1/2}^{k+1/2} h(x_s - x)\,dx
 
-    so that a pattern of phases φ is :math:`H_y\,\phi\,H_x^T` at the positions. The outermost pixels go on beyond the
-    edge, so that every row sums to 1.
+    so that a pattern of phases φ is :math:`H_y\,\phi\,H_x^T` at the positions: a convolution, in which a kernel that is
+    larger at x > 0 carries phase towards greater x. The outermost pixels go on beyond the edge, so that every row sums
+    to 1.
 
     Args:
         positions: in pixels on the centred grid (pixel k spans k - (P-1)/2 ± 1/2), ``[S]``.
         pixels: P.
         kernel: ``"gaussian"``, ``"exponential"`` (:math:`e^{-|x|/a}`, a = width/(2 ln 2)), or ``"super_gaussian"``
-            (the modulus of the transform of :math:`e^{-|\nu/w|^{2.3}}`, w = 0.556/width, over ±2.48 widths).
+            (the modulus of the transform of :math:`e^{-|\nu/w|^{2.3}}`, w = 0.556/width, over ±2.48 widths). Or a
+            table of (x, h) about x = 0, linear between three points or more and zero beyond them, in any units: it is
+            stretched about 0 to ``width``.
         width: full width at half maximum, in pixels, > 0, any shape ``[...]``; differentiable.
 
     Returns:
         Real ``[..., S, P]``; no entry is negative, so the phase stays in its range.
 
     Raises:
-        InputError: no pixel, an unknown kernel, or a width that is not positive.
+        InputError: no pixel, an unknown kernel or a table that is none, or a width that is not positive.
 
-    Source: Persson et al., Opt. Express 20, 22334 (2012); Schroff et al., Sci. Rep. 13, 3252 (2023) (super-Gaussian).
-    Not modelled: the asymmetry of Moser et al., Opt. Express 27, 25046 (2019).
+    Source: Persson et al., Opt. Express 20, 22334 (2012); Schroff et al., Sci. Rep. 13, 3252 (2023) (super-Gaussian);
+    Moser et al., Opt. Express 27, 25046 (2019), for kernels that are not even, which takes a table. Not modelled:
+    kernels that differ between the axes, or from one height of step to the next.
     """
     if pixels < 1:
         raise InputError("pixels", value=pixels, allowed="at least 1")
-    if kernel not in get_args(KernelName):
+    if isinstance(kernel, str) and kernel not in get_args(KernelName):
         raise InputError("kernel of the crosstalk", value=repr(kernel), allowed=nearest(kernel, get_args(KernelName)))
     check_figure("width of the crosstalk", width, 0, above=True)
     width = torch.as_tensor(width, dtype=positions.dtype, device=positions.device)
@@ -67,8 +74,10 @@ def smoothed_boxes(positions: Tensor, pixels: int, kernel: KernelName, width: Te
     return torch.cat([one, step], -1) - torch.cat([step, zero], -1)
 
 
-def _integral(x: Tensor, kernel: KernelName) -> Tensor:
+def _integral(x: Tensor, kernel: Kernel) -> Tensor:
     """∫_{-∞}^x of the kernel of unit width at half maximum."""
+    if not isinstance(kernel, str):
+        return table_integral(x, kernel)
     if kernel == "gaussian":
         return 0.5 + 0.5 * torch.erf(x * 2 * math.sqrt(math.log(2)))
     if kernel == "exponential":
@@ -115,7 +124,7 @@ def _half_width(k: np.ndarray, spectrum: np.ndarray) -> float:
     return (low + high) / 2
 
 
-def crosstalk(phase: Tensor, kernel: KernelName, width: Tensor | float, samples: int) -> Tensor:
+def crosstalk(phase: Tensor, kernel: Kernel, width: Tensor | float, samples: int) -> Tensor:
     """Phase of a panel with fringing, at ``samples`` evenly spaced points a pixel and axis.
 
     Args:

@@ -150,6 +150,8 @@ def in_words(figure: str, value: Any, unit: str) -> str:
         return " to ".join(f"{each * 1e9:.6g} nm" for each in value)
     if figure == "zernike":
         return ", ".join(f"Z{noll} {quantity(rms, unit)}" for noll, rms in value)
+    if figure == "crosstalk_kernel" and isinstance(value, tuple):
+        return f"table of {len(value)} points"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):

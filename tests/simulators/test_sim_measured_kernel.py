@@ -1,0 +1,510 @@
+"""A user's own measured fringing kernel in the place of a named shape: the integral of its table, and the file."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import math
+import re
+import tomllib
+
+import numpy as np
+import pytest
+import scipy.integrate
+import tomli_w
+import torch
+from torch.autograd import gradcheck
+
+import simulators as sim
+from simulators import effects
+from simulators.devices.catalogue.figures import figures
+from simulators.devices.measured import read_kernel
+from simulators.devices.modulator import PhaseModulator
+from simulators.devices.show import show_phase
+from simulators.devices.surface import surface_of
+from simulators.effects.kernel_table import half_maxima, table_integral
+from simulators.errors import InputError
+
+#: Steep below, with a long tail above; its half maxima are at -0.25 and 1.
+LOPSIDED = ((-0.5, 0.0), (0.0, 1.0), (2.0, 0.0))
+STEPS = math.log(2) * 2  #: of the exponential kernel of unit width, per width
+
+
+def places(*values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def sampled(shape, reach, step):
+    """A table of ``shape`` at every ``step`` widths from -reach to reach, 0 among them."""
+    count = round(reach / step)
+    x = np.arange(-count, count + 1) * step
+    return tuple(zip(x.tolist(), shape(x).tolist(), strict=True))
+
+
+def gaussian(x):
+    return np.exp(-4 * math.log(2) * x**2)
+
+
+def exponential(x):
+    return np.exp(-STEPS * np.abs(x))
+
+
+def drawn(seed, points=12):
+    """A random table, at uneven positions, of small ends."""
+    generator = np.random.default_rng(seed)
+    x = np.sort(generator.uniform(-1.5, 2.5, points))
+    h = generator.uniform(0.0, 3.0, points)
+    h[[0, -1]] = generator.uniform(0, h[1:-1].max() / 2, 2)
+    return tuple(zip(x.tolist(), h.tolist(), strict=True))
+
+
+def crossings(points):
+    """Where the table crosses half its maximum, by a fine search: the outermost two."""
+    x, h = np.array(points).T
+    fine = np.linspace(x[0], x[-1], 2_000_001)
+    above = fine[np.interp(fine, x, h) >= h.max() / 2]
+    return above[0], above[-1]
+
+
+def convolved(phase, points, width, fine, pad=6):
+    """``phase`` and the kernel on a fine grid, edge pixels repeated, by numpy.convolve along one axis after the other.
+
+    np.convolve(a, h)[n] is Σ a[n-k] h[k]: h at positive places is felt at greater n.
+    """
+    low, high = half_maxima(points)
+    x = (np.arange(2 * pad * fine + 1) - pad * fine) / fine
+    table = np.array(points).T
+    line = np.interp(x, table[0] * width / (high - low), table[1], left=0, right=0)
+    line /= line.sum()
+
+    def blurred(rows):
+        long = np.pad(rows, ((0, 0), (2 * pad, 2 * pad)), mode="edge").repeat(fine, 1)
+        full = np.stack([np.convolve(row, line, mode="valid") for row in long])
+        return full[:, pad * fine : pad * fine + rows.shape[1] * fine]
+
+    return blurred(blurred(phase).T.copy()).T
+
+
+# --- the integral ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("width", [0.3, 1.1])
+def test_a_random_table_against_quadrature(seed, width):
+    """∫ over the pixel of numpy's interpolation of the table, stretched to the width; pieces between its points."""
+    points = drawn(seed)
+    low, high = half_maxima(points)
+    assert (low, high) == pytest.approx(crossings(points), abs=1e-5)
+    x, h = np.array(points).T
+    x = x * width / (high - low)
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+
+    def integral(start, stop):
+        cuts = [start, *x[(x > start) & (x < stop)], stop]
+        total = 0.0
+        for a, b in itertools.pairwise(cuts):
+            total += (b - a) / 2 * np.interp((a + b) / 2 + (b - a) / 2 * nodes, x, h, left=0, right=0) @ weights
+        return total
+
+    whole = scipy.integrate.quad(lambda t: np.interp(t, x, h), x[0], x[-1], points=x[1:-1], limit=200)[0]
+    position = places(-3.2, -1.0, -0.5, 0.0, 0.13, 0.5, 1.7, 4.0)
+    found = effects.smoothed_boxes(position, 9, points, width)
+    for pixel in (3, 4, 5):
+        centre = pixel - 4
+        exact = [integral(p - centre - 0.5, p - centre + 0.5) / whole for p in position.tolist()]
+        assert found[:, pixel].tolist() == pytest.approx(exact, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", [1, 4])
+def test_a_random_table_against_scipy(seed):
+    """Adaptive quadrature of the pattern itself: ∫ h(u) φ(x - u) du, to its own 1e-8."""
+    points, width, pixels = drawn(seed), 0.7, 5
+    low, high = half_maxima(points)
+    x, h = np.array(points).T
+    x = x * width / (high - low)
+    phase = np.random.default_rng(seed).uniform(0, 6, pixels)
+    whole = np.trapezoid(h, x)
+    position = places(-2.3, -0.4, 0.1, 0.9, 2.4)
+
+    def shown(place):
+        def integrand(u):
+            pixel = min(max(math.floor(place - u + pixels / 2), 0), pixels - 1)
+            return np.interp(u, x, h) * phase[pixel]
+
+        edges = place - (np.arange(1, pixels) - pixels / 2)
+        cuts = sorted({*x, *edges[(edges > x[0]) & (edges < x[-1])]})
+        return sum(scipy.integrate.quad(integrand, a, b, epsabs=1e-11)[0] for a, b in itertools.pairwise(cuts)) / whole
+
+    found = effects.smoothed_boxes(position, pixels, points, width) @ torch.from_numpy(phase)
+    assert found.tolist() == pytest.approx([shown(place) for place in position.tolist()], abs=1e-8)
+
+
+@pytest.mark.parametrize("step", [0.07, 0.019])
+@pytest.mark.parametrize(
+    ("name", "shape", "reach", "steepest"),
+    [("gaussian", gaussian, 2.0, 1.335), ("exponential", exponential, 16.0, STEPS**2 / 2)],
+)
+def test_a_finely_sampled_kernel_is_the_named_one(name, shape, reach, steepest, step):
+    """To Δ²/12 of the steepest slope an edge, the trapezoid's error; and as much again for the width it is read at.
+
+    A box has two edges. Beyond the table's ends there is less than 1e-6 of either kernel.
+    """
+    position = torch.linspace(-2.5, 2.5, 301, dtype=torch.float64)
+    points = sampled(shape, reach, step)
+    bound = 2 * step**2 / 12 * steepest
+    exact = effects.smoothed_boxes(position, 5, name, 0.8)
+    # At the width its own half maxima have by linear interpolation, the shape is the kernel's at exactly its places.
+    low, high = half_maxima(points)
+    found = effects.smoothed_boxes(position, 5, points, 0.8 * (high - low))
+    assert (found - exact).abs().max() < bound + 2e-6
+    stretched = effects.smoothed_boxes(position, 5, points, 0.8)
+    assert (stretched - exact).abs().max() < 2 * bound + 2e-6
+    if step == 0.019:
+        assert (stretched - exact).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 5, 8])
+@pytest.mark.parametrize("seed", [0, 2])
+def test_rows_sum_to_one_and_no_entry_is_negative(seed, pixels):
+    """Beyond the edges and beyond the table as well."""
+    x = torch.linspace(-pixels - 3, pixels + 3, 501, dtype=torch.float64)
+    boxes = effects.smoothed_boxes(x, pixels, drawn(seed), 0.8)
+    torch.testing.assert_close(boxes.sum(-1), torch.ones_like(x), rtol=0, atol=1e-14)
+    assert boxes.min() > -1e-15
+    far = effects.smoothed_boxes(places(-300.0, 300.0), pixels, drawn(seed), 0.8)
+    assert far[0, 0] == pytest.approx(1, abs=1e-14)
+    assert far[1, -1] == pytest.approx(1, abs=1e-14)
+
+
+def test_the_slope_of_the_integral_is_the_kernel():
+    """Of unit integral, and 1 wide between its half maxima."""
+    x = torch.linspace(-0.39, 1.59, 200, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(table_integral(x, LOPSIDED).sum(), x)
+    width = 1.25
+    expected = np.interp(x.detach().numpy() * width, *np.array(LOPSIDED).T) / 1.25 * width  # its area is 2.5/2
+    assert np.abs(slope.numpy() - expected).max() < 1e-12
+    ends = table_integral(places(-0.4, 1.6), LOPSIDED)
+    assert ends.tolist() == pytest.approx([0, 1], abs=1e-15)
+    half = torch.tensor([-0.25 / width, 1 / width], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(table_integral(half, LOPSIDED).sum(), half)
+    assert slope.tolist() == pytest.approx([0.5, 0.5], abs=1e-9)
+
+
+def test_what_a_kernel_holds_above_zero_is_felt_above():
+    """A kernel that lives at x > 0 alone: one pixel's phase is felt at greater x, and nowhere below its own edge."""
+    points = ((0.0, 0.0), (0.1, 1.0), (1.0, 0.0))
+    phase = torch.zeros(1, 5, dtype=torch.float64)
+    phase[0, 2] = 1.0
+    shown = effects.crosstalk(phase, points, 0.5, 40)[0]
+    assert shown[: 2 * 40].abs().max() == 0
+    assert shown[3 * 40 : 3 * 40 + 20].min() > 0.01
+    down = effects.crosstalk(phase.mT.contiguous(), points, 0.5, 40)[:, 0]
+    torch.testing.assert_close(down, shown, rtol=0, atol=1e-15)  # along y alike
+    mirrored = tuple((-x, h) for x, h in reversed(points))
+    torch.testing.assert_close(effects.crosstalk(phase, mirrored, 0.5, 40)[0], shown.flip(0), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(("points", "tolerance"), [(LOPSIDED, 3e-4), (drawn(3), 2e-2)])
+def test_a_pattern_against_a_plain_convolution(points, tolerance):
+    """Its midpoint rule errs in second order, but in first where a table ends above zero."""
+    phase = 2 * math.pi * torch.rand(3, 4, dtype=torch.float64)
+    expected = convolved(phase.numpy(), points, 0.7, 200)
+    found = effects.crosstalk(phase, points, 0.7, 200).numpy()
+    assert np.abs(found - expected).max() < tolerance  # of 6 rad
+    assert found.min() >= phase.min() - 1e-14
+    assert found.max() <= phase.max() + 1e-14
+    # The same kernel turned round is another pattern altogether: the convention is what is tested.
+    turned = effects.crosstalk(phase, tuple((-x, h) for x, h in reversed(points)), 0.7, 200).numpy()
+    assert np.abs(turned - expected).max() > 0.2
+
+
+def test_derivatives_in_width_and_position():
+    points = drawn(5)
+    x = places(-1.13, 0.21, 1.77).requires_grad_()
+    width = torch.tensor([[0.6], [0.9]], dtype=torch.float64, requires_grad=True)
+    assert gradcheck(lambda p, w: effects.smoothed_boxes(p, 4, points, w), (x, width))
+    phase = torch.rand(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    one = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    assert gradcheck(lambda f, w: effects.crosstalk(f, points, w, 2), (phase, one))
+    assert gradcheck(lambda w: effects.smoothed_boxes(x.detach(), 4, LOPSIDED, w), (width,))
+
+
+def test_units_and_scale_of_a_table_do_not_matter_and_single_stays_single():
+    phase = torch.rand(3, 4, dtype=torch.float64)
+    shown = effects.crosstalk(phase, LOPSIDED, 0.6, 3)
+    other = tuple((x * 1e-6, h * 7e3) for x, h in LOPSIDED)
+    torch.testing.assert_close(effects.crosstalk(phase, other, 0.6, 3), shown, rtol=0, atol=1e-14)
+    single = effects.crosstalk(phase.float(), LOPSIDED, 0.6, 3)
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single.double(), shown, rtol=0, atol=2e-6)
+    # A side so steep that single precision cannot tell its ends apart.
+    steep = ((-1.0, 0.0), (-1.0 + 1e-12, 1.0), (0.0, 1.0), (1e-12, 0.0))
+    x = torch.linspace(-3, 3, 601)
+    rough, exact = (effects.smoothed_boxes(p, 4, steep, 0.5) for p in (x, x.double()))
+    torch.testing.assert_close(rough.double(), exact, rtol=0, atol=1e-6)
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+def write(folder, points=LOPSIDED, *, unit=1e-6, name="my_kernel.csv", head="# panel 7, 633 nm\nposition, response\n"):
+    path = folder / name
+    path.write_text(head + "\n".join(f"{x * unit!r},{h!r}" for x, h in points), encoding="utf-8")
+    return path
+
+
+def panel(name="holoeye_pluto21_vis", **changes):
+    found = sim.load_device(name).replace(**changes)
+    assert isinstance(found, PhaseModulator)
+    return found
+
+
+def test_a_file_gives_shape_and_width(tmp_path):
+    path = write(tmp_path, tuple((4 * x, 200 * h) for x, h in LOPSIDED))
+    found = panel(crosstalk_kernel=str(path))
+    assert found.crosstalk_fwhm == pytest.approx(5e-6, rel=1e-12)  # 1.25 times 4 um
+    x, h = np.array(found.crosstalk_kernel).T
+    assert x == pytest.approx(np.array([-0.5, 0, 2]) / 1.25, rel=1e-12)  # in widths, about its own zero
+    assert h == pytest.approx([0, 1, 0])
+    assert "crosstalk" in {link.name for link in found.links()}
+    assert panel(crosstalk_kernel=path) == found  # a Path as well
+    # Stretched where a width is given: the same shape.
+    wide = panel(crosstalk_kernel=str(path), crosstalk_fwhm="7 um")
+    assert wide.crosstalk_fwhm == pytest.approx(7e-6)
+    assert wide.crosstalk_kernel == found.crosstalk_kernel
+    assert found.replace(crosstalk_fwhm=7e-6).crosstalk_kernel == found.crosstalk_kernel
+    assert found.replace(crosstalk_kernel="exponential").crosstalk_fwhm == found.crosstalk_fwhm
+
+
+def test_a_measured_kernel_leaves_the_width_of_a_catalogue_behind(tmp_path):
+    path = write(tmp_path)
+    known = panel("hamamatsu_x15213_02")
+    assert known.crosstalk_fwhm == pytest.approx(7.4e-6)
+    found = known.replace(crosstalk_kernel=str(path))
+    assert found.crosstalk_fwhm == pytest.approx(1.25e-6)
+    assert found.source_of("crosstalk_fwhm").source == "measured table my_kernel.csv"
+    given = known.replace(crosstalk_kernel=str(path), crosstalk_fwhm=6e-6)
+    assert given.crosstalk_fwhm == 6e-6
+    assert given.source_of("crosstalk_fwhm").confidence == "user"
+    assert given.source_of("crosstalk_kernel").confidence == "measured"
+    assert known.replace(crosstalk_kernel="gaussian").crosstalk_fwhm == known.crosstalk_fwhm
+    names = [entry.figure for entry in found.provenance]
+    assert len(names) == len(set(names))
+
+
+BENCH = """modes = [4, 4]
+source = {{ catalogue = "hene_633", optical_density = 4.0 }}
+input = {{ device = "holoeye_pluto21_vis_amplitude", macro_pixel = 8, relay = "thorlabs_ac254_100_a" }}
+detector = {{ catalogue = "basler_aca2440_75um", exposure = "1 ms" }}
+{mask}{mask}"""
+PANEL = """kind = "phase_modulator"
+resolution = [1080, 1920]
+pixel_pitch = "8 um"
+stroke = "1 turn"
+bits = 8
+crosstalk_fwhm = "3 um"
+"""
+MASK = """[[stage]]
+device = {{ catalogue = "{device}"{changes} }}
+macro_pixel = 8
+panel = "slm"
+[[stage]]
+device = "thorlabs_ac254_100_a"
+"""
+
+
+@pytest.mark.parametrize(("changes", "width"), [("", 5e-6), (', crosstalk_fwhm = "6 um"', 6e-6)])
+def test_a_bench_file_names_a_kernel_beside_it(tmp_path, monkeypatch, changes, width):
+    """A table of the same name where the program runs is not the one that is meant; a catalogue's width gives way."""
+    folder = tmp_path / "bench"
+    folder.mkdir()
+    write(folder, tuple((4 * x, h) for x, h in LOPSIDED))
+    write(tmp_path)
+    # A panel of one's own, that has a width: it is not what is given with the kernel.
+    (folder / "my_panel.toml").write_text(PANEL)
+    mask = MASK.format(device="my_panel.toml", changes=f', crosstalk_kernel = "my_kernel.csv"{changes}')
+    (folder / "bench.toml").write_text(BENCH.format(mask=mask))
+    monkeypatch.chdir(tmp_path)
+    found = sim.Bench.load(folder / "bench.toml")
+    device = found.stage[0].device
+    assert isinstance(device, PhaseModulator)
+    assert device.crosstalk_fwhm == pytest.approx(width)
+    # What was read stays, without the file: as plain data, as JSON, as TOML, and as a key of mappings.
+    (folder / "my_kernel.csv").unlink()
+    assert sim.Bench.from_dict(found.to_dict()) == found
+    data = found.to_dict()
+    for again in (json.loads(json.dumps(data)), tomllib.loads(tomli_w.dumps(data))):
+        assert sim.Bench.from_dict(again) == found
+        assert hash(sim.Bench.from_dict(again)) == hash(found)
+    state = found.nominal(1)["panel[slm].crosstalk"]
+    assert state.item() == pytest.approx(width)
+
+
+def test_arrays_say_the_same_as_a_file_of_text(tmp_path):
+    x, h = np.array(drawn(2)).T
+    path = write(tmp_path, drawn(2))
+    np.savez(tmp_path / "my_kernel.npz", position=x * 1e-6, response=h)
+    assert read_kernel(path) == read_kernel(tmp_path / "my_kernel.npz")
+    assert read_kernel(write(tmp_path, drawn(2), head="")) == read_kernel(path)
+
+
+def test_the_figures_say_where_it_is_from(tmp_path):
+    entry = {"value": str(write(tmp_path)), "source": "binary gratings, March", "confidence": "measured"}
+    data = sim.load_device("holoeye_pluto21_vis").to_dict() | {"crosstalk_kernel": entry}
+    found = {figure.name: figure for figure in figures(PhaseModulator.from_dict(data))}
+    assert found["crosstalk_kernel"].text == "table of 3 points"
+    assert found["crosstalk_fwhm"].text == "1.25 um"
+    for name in ("crosstalk_kernel", "crosstalk_fwhm"):
+        assert (found[name].source, found[name].confidence) == ("binary gratings, March", "measured")
+    before = sim.load_device("holoeye_pluto21_vis")
+    assert found["pixel_pitch"].source == before.source_of("pixel_pitch").source
+
+
+def test_both_tables_of_a_panel(tmp_path):
+    lut = tmp_path / "my_lut.csv"
+    lut.write_text("0,0.0\n255,6.5\n")
+    found = panel(response=str(lut), crosstalk_kernel=str(write(tmp_path)))
+    assert found.levels is not None
+    assert (found.stroke, len(found.levels)) == (6.5, 256)
+    assert found.crosstalk_fwhm == pytest.approx(1.25e-6)
+    assert {known.source for known in found.provenance if known.confidence == "measured"} == {
+        "measured table my_lut.csv",
+        "measured table my_kernel.csv",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("position,response\n-1,0\n0,1\n0,2\n1,0\n", r"row 4: position: got 0 after 0; allowed: ascending positions"),
+        ("-1,0\n0,1\n-0.5,1\n1,0\n", r"my_kernel.csv, row 3: position: got -0.5 after 0"),
+        (
+            "-1,0\n0,1\n# dark\n0.5,-0.1\n1,0\n",
+            r"row 4: response: got -0.1; allowed: at least 0; try: 0 where the noise",
+        ),
+        ("-1,0\n0,nan\n1,0\n", r"my_kernel.csv, row 2: response: got 'nan'; allowed: a finite number"),
+        ("-1,0\nzero,1\n1,0\n", r"row 2: position: got 'zero'"),
+        ("-1,0,0\n0,1,1\n1,0,0\n", r"row 1: got 3 columns; allowed: columns position \(m\) and response"),
+        ("level,phase\n-1,0\n0,1\n1,0\n", r"my_kernel.csv, row 1: position: got 'level'"),
+        ("-1,0\n1,1\n", r"my_kernel.csv: got 2 rows; allowed: three points or more"),
+        ("", r"my_kernel.csv: got 0 rows"),
+        ("-1,0\n0,0\n1,0\n", r"my_kernel.csv: response: got 0 throughout; allowed: a kernel that is not zero"),
+        ("#\n-1,5\n0,4\n1,0\n", r"row 2: response at the end: got 5; allowed: at most 2.5, half the maximum"),
+        ("-1,0\n0,4\n1,3\n", r"row 3: response at the end: got 3; allowed: at most 2, .*try: a table that reaches"),
+        (
+            "-5,0\n0,1\n5,0\n",
+            r"full width at half maximum: got 5 m; allowed: at most 0.001 m; try: positions in metres",
+        ),
+    ],
+)
+def test_a_bad_table_is_named_with_its_row(tmp_path, text, message):
+    path = tmp_path / "my_kernel.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=message) as caught:
+        panel(crosstalk_kernel=str(path))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_and_shapes_that_are_none(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere.csv: got No such file"):
+        panel(crosstalk_kernel=str(tmp_path / "nowhere.csv"))
+    with pytest.raises(InputError, match=r"my_kernel.xlsx: got .xlsx; allowed: a measured table, .csv or .npz"):
+        panel(crosstalk_kernel="my_kernel.xlsx")
+    np.savez(tmp_path / "named.npz", x=np.arange(3), response=np.arange(3))
+    with pytest.raises(InputError, match=r"named.npz: got arrays response, x; allowed: position and response"):
+        panel(crosstalk_kernel=str(tmp_path / "named.npz"))
+    for wrong in ("gausian", "my_kernel", 3):
+        allowed = "'gaussian', 'exponential', 'super_gaussian', or the name of a file, \"my_kernel.csv\""
+        with pytest.raises(InputError, match=re.escape(f"crosstalk_kernel: got {wrong!r}; allowed: {allowed}")):
+            panel(crosstalk_kernel=wrong)
+    with pytest.raises(InputError, match=r"crosstalk_kernel: points, row 3: position: got 0 after 0"):
+        panel(crosstalk_kernel=((-1, 0), (0, 1), (0, 0)))
+    with pytest.raises(InputError, match=r"crosstalk_kernel: points: got \(1, 2, 3\); allowed: pairs of position"):
+        panel(crosstalk_kernel=(1, 2, 3))
+    for wrong in (((-1.0, 0.0), (0.0, math.nan), (1.0, 0.0)), ((-math.inf, 0.0), (0.0, 1.0), (1.0, 0.0))):
+        with pytest.raises(InputError, match=r"kernel of the crosstalk, row [12]: got .*; allowed: finite numbers"):
+            effects.smoothed_boxes(places(0.0), 3, wrong, 0.5)
+
+
+# --- on a bench ------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def bench_of(kernel, modes=(4, 4), width=20e-6):
+    bench = sim.reference_bench(modes)
+    device = bench.stage[0].device.replace(crosstalk_kernel=kernel, crosstalk_fwhm=width)
+    stage = tuple(place.replace(device=device) if j % 2 == 0 else place for j, place in enumerate(bench.stage))
+    return bench.replace(stage=stage)
+
+
+def commands_for(bench, stages, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        sim.Command(2 * math.pi * torch.rand(shape, generator=generator, dtype=torch.float64))
+        for shape in bench.command_shapes * stages
+    ]
+
+
+def test_a_panel_shows_the_phase_convolved_with_the_table():
+    """Pixel means of what the mask shows, against a plain convolution; turned round it is not the same."""
+    bench, fine = bench_of(LOPSIDED, (4, 5)).only("*.crosstalk"), 200
+    command = commands_for(bench, 1)[0].phase
+
+    def means(phase):
+        return np.exp(1j * phase).reshape(4, fine, 5, fine).mean((1, 3))
+
+    expected = means(convolved(command.numpy(), LOPSIDED, 20 / 64, fine))
+    element = bench.element(1, "stage[0].mask[0]")
+    surface = surface_of(element, 8, nodes=8)
+    assert surface is not None
+    shown = surface.mean(show_phase(element, command, bench.nominal(1), surface=surface))[0, 0].numpy()
+    assert np.abs(shown - expected).max() < 5e-4
+    turned = means(convolved(command.numpy()[::-1, ::-1], LOPSIDED, 20 / 64, fine)[::-1, ::-1])
+    assert np.abs(turned - expected).max() > 0.05
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [LOPSIDED, tuple((-x, h) for x, h in reversed(LOPSIDED)), tuple((x + 3, h) for x, h in LOPSIDED)],
+    ids=["upwards", "downwards", "far off its centre"],
+)
+def test_both_simulators_see_the_same_table(kernel):
+    bench = bench_of(kernel, width=6e-6).only("*.crosstalk")
+    values = torch.rand(1, 3, 4, 4, dtype=torch.float64)
+    state, commands = bench.nominal(2), commands_for(bench, 2)
+    outputs = []
+    for simulator in (sim.Pixel(bench, 2, order=4), sim.Wave(bench, 2, order=4)):
+        outputs.append(simulator(commands, simulator.illuminate(values, state), state))
+    pixel, wave = (field.unflatten(-1, (4, 4)).unflatten(-3, (4, 4))[..., 0, :, 0] for field in outputs)
+    power = wave.abs().square().sum()
+    assert float((pixel - wave).abs().square().sum() / power) < 1e-5
+    # Not what an even kernel of this width does.
+    even = bench_of("gaussian", width=6e-6).only("*.crosstalk")
+    other = sim.Pixel(even, 2, order=4)
+    field = other(commands, other.illuminate(values, state), state).unflatten(-1, (4, 4)).unflatten(-3, (4, 4))
+    assert float((field[..., 0, :, 0] - wave).abs().square().sum() / power) > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["Pixel", "Wave"])
+def test_a_drawn_bench_runs_and_has_a_slope_in_the_width(kind):
+    """Everything on and drawn; the slope in the panel's width against a difference of two runs."""
+    bench = bench_of(LOPSIDED, width=6e-6)
+    simulator = getattr(sim, kind)(bench, 1)
+    state, shots = sim.Realisations(3, (0, 1)).draw(bench, 1), sim.Shots(3, (0, 1), (0, 1, 2))
+    values, commands = torch.rand(2, 3, 4, 4, dtype=torch.float64), commands_for(bench, 1)
+
+    def power(width):
+        changed = {**state, "panel[slm].crosstalk": width}
+        field = simulator.illuminate(values, changed, shots=shots)
+        return simulator(commands, field, changed, shots=shots)[..., 0, :4].abs().square().sum()
+
+    width = torch.full((1, 1), 6e-6, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(power(width), width)
+    with torch.no_grad():
+        step = 1e-9
+        difference = (power(width + step) - power(width - step)) / (2 * step)
+    assert torch.isfinite(slope).all()
+    assert slope.item() == pytest.approx(difference.item(), rel=1e-4)
+    assert slope.item() != 0
