@@ -149,6 +149,20 @@ def with_tables(data: Mapping[str, Any], file: str | None) -> dict[str, Any]:
     return found
 
 
+def with_paths(data: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """A device's data whose measured tables are found from anywhere, not from beside its ``file`` alone."""
+    found = dict(data)
+    for figure, named in (
+        ("response", data.get("response") is not None),
+        ("crosstalk_kernel", names_kernel_file(data)),
+    ):
+        if named:
+            path = str(table_file(figure, _plain(data[figure]), file).resolve())
+            given = data[figure]
+            found[figure] = {**given, "value": path} if isinstance(given, Mapping) else path
+    return found
+
+
 def names_kernel_file(data: Mapping[str, Any]) -> bool:
     """Whether the fringing kernel in a panel's data is that of a file, not a shape by its name."""
     entry = _plain(data.get("crosstalk_kernel"))

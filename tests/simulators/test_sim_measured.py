@@ -1,6 +1,7 @@
 """A user's own measured look-up table in the place of a data sheet's levels."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -156,6 +157,34 @@ def test_a_bad_table_is_named_with_its_row(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as caught:
         panel_of(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_device_file_names_tables_beside_it(tmp_path, monkeypatch):
+    """Whatever folder the bench's file is in, and whatever lies beside that."""
+    for folder in ("panels", "benches"):
+        (tmp_path / folder).mkdir()
+    curve(tmp_path / "panels")
+    write(tmp_path, "level,phase\n0,0\n255,1\n", "benches/my_lut.csv")
+    kernel = "position,response\n-3e-6,0\n0,1\n3e-6,0\n"
+    write(tmp_path, kernel, "panels/my_kernel.csv")
+    sheet = """kind = "phase_modulator"
+pixel_pitch = "8 um"
+resolution = [1080, 1920]
+bits = 8
+response = { value = "my_lut.csv", source = "interferometer, 2 May", confidence = "measured" }
+crosstalk_kernel = "my_kernel.csv"
+"""
+    write(tmp_path, sheet, "panels/mine.toml")
+    text = (Path(__file__).parents[2] / "examples/bench.toml").read_text()
+    bench = write(
+        tmp_path, text.replace('device = "holoeye_pluto21_vis"', 'device = "../panels/mine.toml"'), "benches/b.toml"
+    )
+    for here, path in ((tmp_path / "benches", bench), (tmp_path, Path("benches/b.toml"))):
+        monkeypatch.chdir(here)
+        device = sim.Bench.load(path).stage[0].device
+        assert device.stroke == pytest.approx(6.5)
+        assert device.source_of("stroke").source == "interferometer, 2 May"
+        assert device.crosstalk_fwhm == pytest.approx(3e-6)
 
 
 def test_files_that_are_no_tables(tmp_path):

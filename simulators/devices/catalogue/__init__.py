@@ -15,6 +15,7 @@ from simulators.devices.camera import Camera
 from simulators.devices.free_space import FreeSpace
 from simulators.devices.laser import Laser
 from simulators.devices.lens import Lens
+from simulators.devices.measured import with_paths
 from simulators.devices.modulator import AmplitudeModulator, PhaseModulator
 from simulators.devices.photodiode import Photodiode
 from simulators.devices.reference_arm import ReferenceArm
@@ -48,7 +49,7 @@ def device_data(name: str) -> Mapping[str, Any]:
         data = {"name": Path(name).stem, **read_toml(name)}
         # Here, where the file is known: on a bench its errors would be put down to the bench's file.
         device_from(data, file=name)
-        return data
+        return with_paths(data, name)
     if name not in catalogue():
         parts = [known for known in catalogue() if name.lower() in known] if name else []
         allowed = f"did you mean {' or '.join(parts)}?" if 0 < len(parts) <= 5 else nearest(name, catalogue())
