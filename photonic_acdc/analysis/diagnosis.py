@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from photonic_acdc.analysis.budget import bench_of, effect_groups
 from photonic_acdc.analysis.monte_carlo import Progress
 from photonic_acdc.data.dataset import Dataset
+from photonic_acdc.evaluating import evaluating
 from photonic_acdc.optical.cascade import OpticalCascade, cascades
 from photonic_acdc.optical.noise import Mode
 from photonic_acdc.optical.switches import noise
@@ -114,17 +115,13 @@ def diagnose(
     groups = {
         label: found for label, found in effect_groups(bench, stages, "name").items() if time or found[1] != "drift"
     }
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         probe = _Probe(model, found[0], data.rows(slice(0, rows)), seed, time)
         columns = []
         for done, (patterns, kind) in enumerate(groups.values(), start=1):
             columns.append(probe(patterns, kind, realisations))
             if progress is not None:
                 progress(done, len(groups))
-    finally:
-        model.train(training)
     verdicts = [_verdict(row, kind) for row, (_, kind) in zip(columns, groups.values(), strict=True)]
     named = {
         "output_error": ("relative power of the outputs' change", "1"),

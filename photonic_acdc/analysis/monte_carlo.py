@@ -12,6 +12,7 @@ from torch import nn
 
 from photonic_acdc.analysis.tiles import evaluate, one_thread, tiles
 from photonic_acdc.data.dataset import Dataset
+from photonic_acdc.evaluating import evaluating
 from photonic_acdc.optical.cascade import cascades
 from photonic_acdc.optical.convert import rebind
 from photonic_acdc.optical.noise import Mode
@@ -64,22 +65,17 @@ def monte_carlo(
     index = as_index(realisations) if mode in ("frozen", "sample") else (0,)
     correct = np.empty((len(index), len(data)), dtype=bool)
     losses = np.empty((len(index), len(data)))
-    training = model.training
-    model.eval()
     todo = tiles(len(data), index)
-    try:
-        with one_thread():
-            for done, tile in enumerate(todo, start=1):
-                logits = evaluate(model, data, tile, mode, seed, exposure)
-                labels = data.y[tile.rows]
-                row = index.index(tile.realisation)
-                correct[row, tile.rows] = (logits.argmax(-1) == labels).numpy()
-                entropy = torch.nn.functional.cross_entropy(logits.double(), labels, reduction="none")
-                losses[row, tile.rows] = entropy.numpy()
-                if progress is not None and (done % chunk == 0 or done == len(todo)):
-                    progress(done, len(todo))
-    finally:
-        model.train(training)
+    with evaluating(model), one_thread():
+        for done, tile in enumerate(todo, start=1):
+            logits = evaluate(model, data, tile, mode, seed, exposure)
+            labels = data.y[tile.rows]
+            row = index.index(tile.realisation)
+            correct[row, tile.rows] = (logits.argmax(-1) == labels).numpy()
+            entropy = torch.nn.functional.cross_entropy(logits.double(), labels, reduction="none")
+            losses[row, tile.rows] = entropy.numpy()
+            if progress is not None and (done % chunk == 0 or done == len(todo)):
+                progress(done, len(todo))
     return xr.Dataset(
         {
             "accuracy": ("realisation", correct.mean(1), {"long_name": "accuracy", "units": "1"}),

@@ -11,13 +11,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from photonic_acdc.layers.check import positive
 from photonic_acdc.optical.apparatus import Apparatus
 from photonic_acdc.optical.cascade import OpticalCascade, cascades
 from photonic_acdc.optical.switches import noise
@@ -44,6 +45,8 @@ class Programmed:
         history: over ``iteration``: ``error`` of the batch, ``frames`` taken so far.
         inputs: of the cascade, ``[n, features]``.
         target: y*, ``[n, features]``.
+        figures: of the twin as fitted, by address, for ``noise(found.optic, "mean", overrides=found.figures)``; empty
+            where none was fitted or given.
     """
 
     optic: nn.Module
@@ -53,6 +56,7 @@ class Programmed:
     history: xr.Dataset
     inputs: Tensor
     target: Tensor
+    figures: Mapping[str, Tensor]
 
     def __str__(self) -> str:
         return f"Programmed: error {self.before:.2%} before, {self.after:.2%} after {self.frames} frames"
@@ -68,6 +72,7 @@ def program(
     batch_size: int = 32,
     learning_rate: float = 0.02,
     refine: TwinRefinement | None = None,
+    figures: Mapping[str, Tensor] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Programmed:
@@ -85,18 +90,18 @@ def program(
         iterations: how many.
         batch_size: rows an iteration.
         learning_rate: of Adam, rad, at the start.
-        refine: fits the twin on the way; None: it stays nominal.
+        refine: fits the twin on the way; None: it stays as it is.
+        figures: of the twin at the start, by address, such as :func:`calibrate` finds; None: nominal.
         seed: of the order of the rows.
         progress: called after every iteration.
 
     Raises:
-        InputError: no cascade or several; a figure out of range; a target of another shape.
+        InputError: no cascade or several; a figure out of range; a target of another shape; an unknown address.
 
     Source: Wright et al., Nature 601, 549 (2022), for the gradient. Not modelled: the time that frames take.
     """
     for name, value in (("iterations", iterations), ("batch_size", batch_size)):
-        if value < 1:
-            raise InputError(f"program: {name}", value=value, allowed="at least 1")
+        positive(f"program: {name}", value)
     if not 0 < learning_rate < math.inf:
         raise InputError("program: learning_rate", value=learning_rate, allowed="greater than 0")
     if not callable(apparatus):
@@ -111,21 +116,28 @@ def program(
     elif target.shape != nominal.shape:
         raise InputError("program: target", value=f"shape {list(target.shape)}", allowed=f"{list(nominal.shape)}")
     counted = _Counted(apparatus)
-    before = _error(cascade, counted, inputs, target)
-    history = _descend(
-        cascade,
-        counted,
-        inputs,
-        target,
-        iterations,
-        min(batch_size, len(inputs)),
-        learning_rate,
-        refine,
-        seed,
-        progress,
-    )
-    after = _error(cascade, counted, inputs, target)
-    return Programmed(copied, counted.frames, before, after, history, inputs, target)
+    method, figures = PhysicsAware(counted, refine=refine), dict(figures or {})
+    method.prepare(cascade)
+    for twin in method.twins.values():
+        twin.start(figures)
+    with noise(cascade, "mean", differentiable=True, overrides=figures):
+        before = _error(cascade, counted, inputs, target)
+        history = _descend(
+            cascade,
+            counted,
+            method,
+            inputs,
+            target,
+            iterations,
+            min(batch_size, len(inputs)),
+            learning_rate,
+            seed,
+            progress,
+        )
+        after = _error(cascade, counted, inputs, target)
+    for twin in method.twins.values():
+        figures |= {address: value.detach() for address, value in twin.overrides().items()}
+    return Programmed(copied, counted.frames, before, after, history, inputs, target, figures)
 
 
 def recalibrate(
@@ -139,7 +151,7 @@ def recalibrate(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Programmed:
-    """Program again from where it stands, towards the same target: after the bench has drifted.
+    """Program again from where masks and twin stand, towards the same target: after the bench has drifted.
 
     Args:
         found: of :func:`program`, or of this function.
@@ -159,6 +171,7 @@ def recalibrate(
         batch_size=batch_size,
         learning_rate=learning_rate,
         refine=refine,
+        figures=found.figures,
         seed=seed,
         progress=progress,
     )
@@ -205,33 +218,31 @@ def _relative(outputs: Tensor, target: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _error(cascade: OpticalCascade, apparatus: Apparatus, inputs: Tensor, target: Tensor) -> float:
-    with noise(cascade, "mean"), physics_aware(cascade, apparatus):
+    with physics_aware(cascade, apparatus):
         return math.sqrt(_relative(cascade(inputs), target).item())
 
 
 def _descend(
     cascade: OpticalCascade,
     apparatus: _Counted,
+    method: PhysicsAware,
     inputs: Tensor,
     target: Tensor,
     iterations: int,
     rows: int,
     learning_rate: float,
-    refine: TwinRefinement | None,
     seed: int,
     progress: Progress | None,
 ) -> xr.Dataset:
     import xarray as xr
 
-    method = PhysicsAware(apparatus, refine=refine)
-    method.prepare(cascade)
     optimiser = torch.optim.Adam(cascade.masks.parameters(), lr=learning_rate)
     errors, frames = [], []
     for i in range(iterations):
         chosen = stream(seed, "program", "rows", sample=i).choice(len(inputs), rows, replace=False)
         batch = torch.from_numpy(chosen)
         optimiser.param_groups[0]["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * i / iterations))
-        with noise(cascade, "mean", differentiable=True), method.forward(cascade):
+        with method.forward(cascade):
             loss = _relative(cascade(inputs[batch]), target[batch])
         optimiser.zero_grad()
         loss.backward()

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from photonic_acdc.layers.fit import Affine, evaluating
+from photonic_acdc.evaluating import evaluating
+from photonic_acdc.layers.fit import Affine
 from photonic_acdc.layers.structured import StructuredLinear
 from simulators.errors import InputError
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from photonic_acdc.evaluating import evaluating
 from photonic_acdc.layers.check import positive
 from simulators.errors import InputError
 
@@ -73,18 +73,6 @@ def fit(module: nn.Module, weight: Tensor, bias: Tensor | None = None, *, steps:
             if offset_error() > _MISSED:
                 warnings.warn(f"fit: no bias of {type(module).__name__} reaches that of the dense layer", UserWarning)
             return matrix_error().item()
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Eval mode meanwhile."""
-    training = [part for part in module.modules() if part.training]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True
 
 
 class Affine:

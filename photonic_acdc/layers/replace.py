@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from photonic_acdc.evaluating import evaluating
 from photonic_acdc.layers.compare import Comparison, called, compare, one_line
-from photonic_acdc.layers.fit import evaluating
 from photonic_acdc.layers.fit import fit as fit_layer
 from simulators.errors import InputError, nearest
 

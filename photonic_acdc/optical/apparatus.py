@@ -46,7 +46,9 @@ class SimulatedBench:
         simulator: ``sim.Pixel``, ``sim.Wave``; with ``options`` such as ``order=3``.
         readout: a kind of :class:`~simulators.Readout`.
         address: prefix of its zones, that of the cascade it stands for.
-        noisy: whether frames differ from one exposure to the next; else each is the expected one.
+        noisy: whether frames differ from one exposure to the next; else each is the expected one, ripple averaged as
+            intensity as a camera does. What a panel's noise from frame to frame scatters is left out of it, and so is
+            settling.
         time: seconds since it was calibrated, for what drifts; may be set at any time by :meth:`wait`.
 
     Attributes:
@@ -95,8 +97,6 @@ class SimulatedBench:
         simulator, moments = self._simulator, self._simulator.moments
         field = simulator.illuminate(values[None], state, shots=shots, moments=moments)
         fields = simulator(commands, field, state, moments=moments, shots=shots)
-        if shots is None:
-            fields = fields.mean(0, keepdim=True)
         frames = self._readout.frames(fields, state, shots)[0]
         self.calls += 1
         self.exposed += frames.shape[0] * frames.shape[1]

@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from photonic_acdc.layers.check import last_axis
 from photonic_acdc.layers.structured import crop, pad
 from photonic_acdc.optical.apparatus import Apparatus, measure
-from photonic_acdc.optical.learned_ranges import LearnedRanges, SoftLevels, clipped, input_range, softened
+from photonic_acdc.optical.learned_ranges import (
+    LearnedRanges,
+    SoftLevels,
+    clipped,
+    has_levels,
+    input_range,
+    softened,
+)
 from photonic_acdc.optical.light import LightMeter
 from photonic_acdc.optical.masks import Masks
 from photonic_acdc.optical.noise import Noise
@@ -37,6 +44,7 @@ class _Bound:
     bench: Bench
     simulator: Simulator
     readout: Readout
+    levels: bool  #: whether a phase panel shows levels
 
 
 class OpticalCascade(nn.Module):
@@ -103,7 +111,8 @@ class OpticalCascade(nn.Module):
 
     def _bound(self, bench: Bench) -> _Bound:
         simulator = self.build(bench, self.stages)
-        return _Bound(bench, simulator, Readout(bench, self.stages, self.readout_kind, order=simulator.order))
+        readout = Readout(bench, self.stages, self.readout_kind, order=simulator.order)
+        return _Bound(bench, simulator, readout, any(map(has_levels, bench.elements(self.stages))))
 
     def _acting(self) -> _Bound:
         """What the noise switch lets act."""
@@ -137,6 +146,11 @@ class OpticalCascade(nn.Module):
     def reference(self) -> Tensor:
         """A parameter, for dtype and device."""
         return next(self.masks.parameters())
+
+    @property
+    def shows_levels(self) -> bool:
+        """Whether a phase panel shows levels under what the noise switch lets act; ideal devices are continuous."""
+        return self._acting().levels
 
     def commands(self) -> list[Command]:
         """What a laboratory puts on its panels, in the order of the light; derived anew on every call."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from photonic_acdc.evaluating import evaluating
 from photonic_acdc.layers import ACDC, AFDF, Intensity
 from photonic_acdc.optical.cascade import OpticalCascade, cascades
 from photonic_acdc.optical.masks import ExactMasks, NativeMasks
@@ -165,12 +166,10 @@ def set_input_range(model: nn.Module, x: Tensor, *, headroom: float = 1.0) -> No
         cascade.x_max.copy_(largest * headroom)
 
     handles = [cascade.register_forward_pre_hook(measure) for cascade in cascades(model).values()]
-    training = model.training
     try:
-        with noise(model.eval(), "off"):
+        with evaluating(model), noise(model, "off"):
             model(x)
     finally:
-        model.train(training)
         for handle in handles:
             handle.remove()
 

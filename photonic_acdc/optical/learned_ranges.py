@@ -90,6 +90,11 @@ class LearnedRanges(nn.Module):
         return changed
 
 
+def has_levels(element: Element) -> bool:
+    """Whether it is a zone of a phase panel whose levels act."""
+    return isinstance(element.spec, PhaseModulator) and element.has("quantisation")
+
+
 def panels_of(bench: Bench, stages: int) -> tuple[tuple[Element, ...], ...]:
     """Zones of each phase panel with levels, in the order of the light, whether or not the levels act."""
     return _panels_of(bench, stages)  # pyright: ignore[reportArgumentType]  # a frozen model is hashable
@@ -99,7 +104,7 @@ def panels_of(bench: Bench, stages: int) -> tuple[tuple[Element, ...], ...]:
 def _panels_of(bench: Bench, stages: int) -> tuple[tuple[Element, ...], ...]:
     panels: dict[str, list[Element]] = {}
     for element in bench.replace(keep=None, drop=()).elements(stages):
-        if isinstance(element.spec, PhaseModulator) and element.has("quantisation"):
+        if has_levels(element):
             panels.setdefault(element.panel or element.address, []).append(element)
     return tuple(tuple(zones) for zones in panels.values())
 

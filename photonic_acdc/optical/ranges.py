@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from photonic_acdc.evaluating import evaluating
 from photonic_acdc.optical.cascade import OpticalCascade, cascades
 from photonic_acdc.optical.learned_ranges import LearnedRanges, SoftLevels, panels_of
 from photonic_acdc.optical.noise import Mode
@@ -30,6 +31,8 @@ from simulators.errors import InputError
 from simulators.random import check_seed
 
 RANGES = ("input", "converter", "stroke", "power")
+
+_CONTINUOUS, _LEVELLED = "phase panels that are continuous", "at least one phase panel with levels"
 
 
 def learn_ranges(model: nn.Module, *names: str) -> list[nn.Parameter]:
@@ -109,14 +112,12 @@ def initialise_ranges(model: nn.Module, x: Tensor, *, percentile: float = 99.9) 
             converter.fill_(min(0.0, math.log(share)))
 
     handles = [cascade.register_forward_pre_hook(measure) for cascade in found]
-    training = model.training
     # Digits over the whole range may be too coarse to see what a part of it holds.
     exact: dict[str, Mode] = {} if not converters else {"detector.quantisation": "off"}
     try:
-        with noise(model.eval(), "mean", effects=exact):
+        with evaluating(model), noise(model, "mean", effects=exact):
             model(x)
     finally:
-        model.train(training)
         for handle in handles:
             handle.remove()
 
@@ -147,15 +148,19 @@ def soft_levels(
         A context that sets back what was before, if it is entered.
 
     Raises:
-        InputError: a temperature that is not positive; a seed without one; no cascade in the model.
+        InputError: a temperature that is not positive; a seed without one; no cascade in the model; no phase panel
+            that has levels.
     """
     if temperature is not None and not 0 < temperature < math.inf:
         raise InputError("temperature", value=temperature, allowed="greater than 0 rad², finite, or None")
     if seed is not None and temperature is None:
         raise InputError("soft_levels: a seed and no temperature", allowed="random assignments at a temperature")
     soft = None if temperature is None else SoftLevels(temperature, None if seed is None else check_seed(seed))
+    found = _found(model, "soft_levels")
+    if soft is not None and not any(panels_of(cascade.bench, cascade.stages) for cascade in found):
+        raise InputError("soft_levels", value=_CONTINUOUS, allowed=_LEVELLED, remedy="bits= of the panel")
     undo = contextlib.ExitStack()
-    for cascade in _found(model, "soft_levels"):
+    for cascade in found:
         undo.callback(setattr, cascade, "soft", cascade.soft)
         cascade.soft = soft
     return undo
@@ -183,8 +188,8 @@ def _check(cascade: OpticalCascade, name: str) -> None:
     if name == "stroke" and not panels_of(bench, cascade.stages):
         raise InputError(
             'learn_ranges: "stroke"',
-            value="phase panels that are continuous",
-            allowed="at least one phase panel with levels",
+            value=_CONTINUOUS,
+            allowed=_LEVELLED,
             remedy="bits= of the panel",
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from photonic_acdc.optical.cascade import cascades
 from photonic_acdc.optical.ranges import soft_levels
 from photonic_acdc.training.method import Method
 from simulators.errors import InputError
@@ -44,11 +45,23 @@ class AnnealedLevels(Method):
         """See :class:`Method`."""
         return {**super().settings(), "start": self._start, "stop": self._stop, "seed": self._seed}
 
-    def scale(self, done: float) -> Mapping[str, float]:
-        """No spread is scaled; the temperature follows ``done``."""
+    def begin(self, done: float) -> None:
+        """The temperature follows ``done``."""
         self._temperature = self._start * (self._stop / self._start) ** done
-        return {}
 
     def forward(self, model: nn.Module) -> contextlib.AbstractContextManager[Any]:
-        """Soft levels, for this pass alone."""
+        """Soft levels, for this pass alone.
+
+        Raises:
+            InputError: no phase panel with levels under what is switched on: nothing would harden.
+        """
+        found = cascades(model).values()
+        if found and not any(cascade.shows_levels for cascade in found):
+            ideal = all(cascade.noise.static == "none" for cascade in found)
+            raise InputError(
+                "AnnealedLevels",
+                value="noise mode 'off', whose panels are continuous" if ideal else "phase panels that are continuous",
+                allowed="at least one phase panel with levels",
+                remedy="noise_mode='mean' or 'sample'" if ideal else "bits= of the panel",
+            )
         return soft_levels(model, self._temperature, seed=self._seed)

@@ -78,11 +78,14 @@ def identity(settings: dict[str, Any], model: nn.Module, data: Dataset) -> dict[
     digest = hashlib.sha256()
     for part in (data.x, data.y, data.index):
         digest.update(part.cpu().numpy().tobytes())
+    found = cascades(model)
+    soft = {name or "the model": vars(cascade.soft) for name, cascade in found.items() if cascade.soft is not None}
     return {
         **settings,
+        **({"soft_levels": soft} if soft else {}),
         "model": repr(model).splitlines(),
         "parameters": {name: list(value.shape) for name, value in model.state_dict().items()},
-        "bench": {name or "the model": cascade.bench.to_dict() for name, cascade in cascades(model).items()},
+        "bench": {name or "the model": cascade.bench.to_dict() for name, cascade in found.items()},
         "data": {"rows": len(data), "features": list(data.x.shape[1:]), "fingerprint": digest.hexdigest()[:16]},
     }
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from photonic_acdc.evaluating import evaluating
 from photonic_acdc.training.method import Method
 from simulators.errors import InputError
 
@@ -52,12 +53,8 @@ class Distillation(Method):
 
     def penalty(self, model: nn.Module, x: Tensor, y: Tensor, logits: Tensor) -> Tensor:
         """The weighted divergence, a mean over rows."""
-        training = self._teacher.training
-        try:
-            with torch.no_grad():
-                taught = self._teacher.eval()(x)
-        finally:
-            self._teacher.train(training)
+        with torch.no_grad(), evaluating(self._teacher):
+            taught = self._teacher(x)
         if taught.shape != logits.shape:
             raise InputError(
                 "Distillation: the teacher's logits", value=list(taught.shape), allowed=f"{list(logits.shape)}"

@@ -20,6 +20,7 @@ from photonic_acdc.training.optimisers import (
     Cosine,
     MakeOptimiser,
     MakeSchedule,
+    Stepper,
     describe,
     groups,
     make_optimiser,
@@ -27,7 +28,7 @@ from photonic_acdc.training.optimisers import (
 )
 from photonic_acdc.training.progress import Progress, bar
 from photonic_acdc.training.settings import check_classes, check_data, check_settings, name_of
-from photonic_acdc.training.steps import Training
+from photonic_acdc.training.steps import Plan, Training
 from simulators.errors import InputError
 
 __all__ = ["TRAINING_BENCHES", "train"]
@@ -100,7 +101,7 @@ def train(
         patience: epochs without a better figure of the validation after which to stop; the model ends with the weights
             of its best epoch. None: all epochs, and the last weights.
         monitor: that figure.
-        validation: evaluated without random noise after every epoch.
+        validation: evaluated after every epoch, without drawn noise; on the bench where a method has one.
         checkpoint: file that is written after every epoch and taken up if it exists; the one before it is kept.
         checkpoint_every: steps between further checkpoints within an epoch.
         fresh: start over where there is a checkpoint, which is removed.
@@ -110,7 +111,8 @@ def train(
     Raises:
         InputError: a figure out of range; data that cannot be learnt from, or that do not fit the model; a checkpoint
             that is damaged or of another training; a loss or a parameter that is not finite, with the step and its
-            layer, mask and stage. The checkpoint stays that of the last good step.
+            layer, mask and stage (the checkpoint stays that of the last good step); several processes with a method
+            that needs one.
 
     Not modelled: with several processes, what a method adds to the loss is taken as a mean over rows.
     """
@@ -140,6 +142,13 @@ def train(
     world = World.current() if world is None else world
     _check_all(data, validation, loss, patience, monitor, min(batch_size, len(data)), world)
     for method in methods:
+        if method.one_process and world.size > 1:
+            raise InputError(
+                f"{type(method).__name__} in {world.size} processes",
+                allowed="one process, which has all rows of a batch",
+                remedy="the same without torchrun",
+            )
+    for method in methods:
         method.prepare(model)
     objective = Objective(
         loss,
@@ -157,21 +166,20 @@ def train(
         raise InputError(
             "power_weight: the model's laser power is not learned", remedy='learn_ranges(model, "power") first'
         )
-    stepper = make_optimiser(model, optimiser, groups(model, learning_rate, weight_decay, mask_rate))
-    follower = make_schedule(stepper, schedule if callable(schedule) else None)
+    torch_optimiser = make_optimiser(model, optimiser, groups(model, learning_rate, weight_decay, mask_rate))
+    follower = make_schedule(torch_optimiser, schedule if callable(schedule) else None)
     if optimiser != "adamw" or follower is not None:
-        asked |= describe(stepper, follower)
+        asked |= describe(torch_optimiser, follower)
     asked["methods"] = [dict(method.settings()) for method in methods]
-    steps = max(1, len(data) // batch_size)
-    training = Training(model, objective, stepper, follower, data, batch_size, epochs, clip, validation, patience)
-    training.cosine = Cosine(stepper, learning_rate, epochs * steps) if schedule == "cosine" else None
-    training.sign = -1 if monitor == "accuracy" else 1
-    training.path, training.every = (None if checkpoint is None else Path(checkpoint)), checkpoint_every
-    training.state.identity = identity(asked, model, data)
+    known = identity(asked, model, data)
     if validation is not None:
-        training.state.identity["validation"] = identity({}, nn.Identity(), validation)["data"]
-    if any(other != training.state.identity for other in world.all(training.state.identity)):
+        known["validation"] = identity({}, nn.Identity(), validation)["data"]
+    if any(other != known for other in world.all(known)):
         raise InputError("training: the processes", value="different settings, models or data", allowed="the same")
+    path = None if checkpoint is None else Path(checkpoint)
+    plan = Plan(data, epochs, batch_size, clip, validation, patience, monitor, path, checkpoint_every)
+    cosine = Cosine(torch_optimiser, learning_rate, plan.steps) if schedule == "cosine" else None
+    training = Training(model, objective, Stepper(torch_optimiser, follower, cosine), plan, known)
     with contextlib.ExitStack() as stack:
         if progress == "bar":
             training.on_step, progress = stack.enter_context(bar()) if world.leads else (None, None)

@@ -14,6 +14,7 @@ class Method:
 
     ``train(model, data, methods=[...])`` calls the hooks in this order, every step::
 
+        method.begin(done)
         with noise(model, ..., scale=method.scale(done)):
             with method.forward(model):
                 logits = model(x)
@@ -22,7 +23,15 @@ class Method:
         method.gradient(model, evaluate)   # evaluate() does all of the above once more
         optimiser.step()
         method.after(model)
+
+    and after every epoch that is validated::
+
+        with noise(model, "mean"), method.judging(model):
+            logits = model(validation.x)
     """
+
+    #: Whether all rows of a batch have to be in one process.
+    one_process = False
 
     def settings(self) -> Mapping[str, Any]:
         """What of it decides the result, JSON-able: part of a checkpoint's identity."""
@@ -31,8 +40,11 @@ class Method:
     def prepare(self, model: nn.Module) -> None:
         """Once, before the first step (or before the first after resuming, followed by :meth:`load_state`)."""
 
+    def begin(self, done: float) -> None:
+        """Once before every step, when ``done`` (0 … 1) of the training is over."""
+
     def scale(self, done: float) -> Mapping[str, float]:
-        """Factors on the spreads of static errors, by effect pattern, when ``done`` (0 … 1) of the training is over."""
+        """Factors on the spreads of static errors, by effect pattern; ``done`` as above."""
         return {}
 
     def forward(self, model: nn.Module) -> contextlib.AbstractContextManager[Any]:
@@ -48,6 +60,10 @@ class Method:
 
     def after(self, model: nn.Module) -> None:
         """After the optimiser's step."""
+
+    def judging(self, model: nn.Module) -> contextlib.AbstractContextManager[Any]:
+        """Entered around every validation, within the noise switch."""
+        return contextlib.nullcontext()
 
     def state(self) -> Mapping[str, Tensor]:
         """What it has learnt so far, by name: kept in the checkpoint."""

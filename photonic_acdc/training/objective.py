@@ -181,10 +181,14 @@ def _own_randomness(x: Tensor, seed: int, step: int, rank: int) -> Iterator[None
 
 @torch.no_grad()
 def validate(objective: Objective, model: nn.Module, x: Tensor, y: Tensor) -> dict[str, float]:
-    """Loss and accuracy without random noise; the model is left in eval mode."""
+    """Loss and accuracy without drawn noise, on what the methods judge by; the model is left in eval mode."""
     model.eval()
     mode = "off" if objective.noise_mode == "off" else "mean"
-    with noise(model, mode) if cascades(model) else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        if cascades(model):
+            stack.enter_context(noise(model, mode))
+        for method in objective.methods:
+            stack.enter_context(method.judging(model))
         logits = model(x)
     found = {"validation_loss": objective.task(logits, y).item()}
     if classifies(logits, y):

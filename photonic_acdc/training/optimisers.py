@@ -7,6 +7,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -102,15 +103,53 @@ def follow(schedule: LRScheduler | None, epoch_loss: float | None = None) -> Non
         schedule.step()
 
 
+@dataclass(frozen=True)
+class Stepper:
+    """What takes the steps, and at which rates.
+
+    Attributes:
+        optimiser: of the model's parameters.
+        schedule: the caller's, which moves on with every step or epoch.
+        cosine: the rates as a function of the step.
+    """
+
+    optimiser: Optimizer
+    schedule: LRScheduler | None = None
+    cosine: Cosine | None = None
+
+    def state(self, model: nn.Module) -> tuple[dict[str, Any], Any, dict[str, Tensor]]:
+        """The optimiser's and the schedule's state as plain data, and the tensors in it."""
+        tensors: dict[str, Tensor] = {}
+        optimiser = optimiser_state(model, self.optimiser, tensors)
+        schedule = None if self.schedule is None else pack(self.schedule.state_dict(), "schedule", tensors)
+        return optimiser, schedule, tensors
+
+    def load(
+        self, model: nn.Module, optimiser: Mapping[str, Any], schedule: Any, tensors: Mapping[str, Tensor]
+    ) -> None:
+        """Take up what :meth:`state` gave."""
+        load_optimiser_state(model, self.optimiser, optimiser, tensors)
+        if self.schedule is not None:
+            self.schedule.load_state_dict(unpack(schedule, tensors))
+
+
 # --- as plain data ---------------------------------------------------------------------------------------------------
 
 
 def describe(optimiser: Optimizer, schedule: LRScheduler | None) -> dict[str, Any]:
-    """Kind and settings of both before the first step, JSON-able."""
-    found: dict[str, Any] = {"optimiser": {"kind": type(optimiser).__name__, **optimiser.defaults}}
+    """Kind and settings of both before the first step, JSON-able; those of every group as it is, not as it began."""
+    each = [
+        {**{k: v for k, v in group.items() if k != "params"}, "tensors": len(group["params"])}
+        for group in optimiser.param_groups
+    ]
+    found: dict[str, Any] = {"optimiser": {"kind": type(optimiser).__name__, "groups": each}}
     if schedule is not None:
         found["schedule"] = {"kind": type(schedule).__name__, **schedule.state_dict()}
-    return json.loads(json.dumps(found, default=lambda value: type(value).__name__))
+
+    def plain(value: Any) -> Any:
+        return value.tolist() if isinstance(value, Tensor) else type(value).__name__
+
+    return json.loads(json.dumps(found, default=plain))
 
 
 def optimiser_state(model: nn.Module, optimiser: Optimizer, tensors: dict[str, Tensor]) -> dict[str, Any]:

@@ -127,6 +127,9 @@ class _Recorder:
 class PhysicsAware(Method):
     """Physics-aware training as a method of :func:`~photonic_acdc.training.train`, with ``noise_mode="mean"``.
 
+    Validation is measured on the bench too, and costs frames. In one process alone: each of several would expose a
+    bench, and fit a twin, of its own.
+
     Args:
         apparatus: see :func:`physics_aware`.
         refine: fits the twin on the way; None: it stays nominal.
@@ -134,6 +137,8 @@ class PhysicsAware(Method):
     Attributes:
         twins: by the cascade's name, once training has begun; empty without ``refine``.
     """
+
+    one_process = True
 
     def __init__(self, apparatus: Apparatuses, *, refine: TwinRefinement | None = None):
         self._apparatus, self._refine = apparatus, refine
@@ -166,6 +171,10 @@ class PhysicsAware(Method):
             for name, twin in self.twins.items():
                 stack.enter_context(_fitted(cascades(model)[name], twin))
             yield
+
+    def judging(self, model: nn.Module) -> contextlib.AbstractContextManager[None]:
+        """Frames from the apparatus; the twin learns nothing from them."""
+        return physics_aware(model, self._apparatus)
 
     def after(self, model: nn.Module) -> None:
         """One step of every twin, on the exposure of this step."""

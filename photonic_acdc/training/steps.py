@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,52 +16,66 @@ from photonic_acdc.data.dataset import Dataset
 from photonic_acdc.training.checkpoint import Snapshot, load_checkpoint, remove_checkpoint, save_checkpoint
 from photonic_acdc.training.failure import cause_of, check_finite
 from photonic_acdc.training.objective import Moment, Objective, check_outputs, validate
-from photonic_acdc.training.optimisers import (
-    Cosine,
-    follow,
-    load_optimiser_state,
-    needs_closure,
-    optimiser_state,
-    pack,
-    unpack,
-)
+from photonic_acdc.training.optimisers import Stepper, follow, needs_closure
 from photonic_acdc.training.progress import Progress
 from simulators.errors import InputError
 from simulators.random import stream
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a training learns from, how long, and what is kept of it.
+
+    Attributes:
+        data: to learn from.
+        epochs: passes over the data.
+        batch_size: rows a step.
+        clip: largest norm of the gradient; None: any.
+        validation: evaluated after every epoch; None: nothing is.
+        patience: epochs without a better figure of it after which to stop; None: all epochs.
+        monitor: that figure.
+        path: of the checkpoint; None: nothing is kept.
+        every: steps between further checkpoints within an epoch.
+    """
+
+    data: Dataset
+    epochs: int
+    batch_size: int
+    clip: float | None = None
+    validation: Dataset | None = None
+    patience: int | None = None
+    monitor: Literal["loss", "accuracy"] = "loss"
+    path: Path | None = None
+    every: int | None = None
+
+    @property
+    def batches(self) -> int:
+        """Steps an epoch; the last, shorter batch is dropped, where there is a full one."""
+        return max(1, len(self.data) // self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Of the whole training."""
+        return self.epochs * self.batches
+
+    def monitored(self, row: dict[str, float]) -> float:
+        """The figure of an epoch that early stopping looks at, the smaller the better."""
+        return row["validation_loss"] if self.monitor == "loss" else -row["validation_accuracy"]
+
+
 class Training:
     """A training under way: what :func:`train` has put together, and its state."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        objective: Objective,
-        optimiser: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LRScheduler | None,
-        data: Dataset,
-        batch_size: int,
-        epochs: int,
-        clip: float | None,
-        validation: Dataset | None,
-        patience: int | None,
-    ):
-        self.model, self.objective, self.optimiser, self.schedule = model, objective, optimiser, schedule
-        self.data, self.batch_size, self.epochs = data, batch_size, epochs
-        self.clip, self.validation, self.patience = clip, validation, patience
+    def __init__(self, model: nn.Module, objective: Objective, stepper: Stepper, plan: Plan, identity: dict[str, Any]):
+        self.model, self.objective, self.stepper, self.plan = model, objective, stepper, plan
         self.world = objective.world
-        self.cosine: Cosine | None = None
-        self.sign = 1
-        self.path: Path | None = None
-        self.every: int | None = None
         self.on_epoch: Progress | None = None
         self.on_step: Callable[[int, int], None] | None = None
-        self.batches = max(1, len(data) // batch_size)
         self.parameters = [p for p in model.parameters() if p.requires_grad and p.numel()]
         self.device = next(model.parameters()).device
-        self.closure_steps = needs_closure(optimiser)
+        self.closure_steps = needs_closure(stepper.optimiser)
         self.order: tuple[int, Tensor] | None = None
-        self.state = Snapshot({}, {}, {}, processes=self.world.size)
+        self.state = Snapshot(identity, {}, {}, processes=self.world.size)
         self.step_module: nn.Module = _Step(model, objective)
 
     # --- taking up and keeping ----------------------------------------------------------------------------------
@@ -68,29 +83,26 @@ class Training:
     @property
     def best_epoch(self) -> int | None:
         """Epoch, from 1, whose weights early stopping keeps."""
-        return None if self.patience is None or self.state.best is None else self.state.best["epoch"]
+        return None if self.plan.patience is None or self.state.best is None else self.state.best["epoch"]
 
     @property
     def over(self) -> bool:
         """Whether there is nothing left to do."""
-        best = self.state.best
-        stopped = self.patience is not None and best is not None and self.state.epoch - best["epoch"] >= self.patience
-        return self.state.epoch >= self.epochs or stopped
+        best, patience = self.state.best, self.plan.patience
+        stopped = patience is not None and best is not None and self.state.epoch - best["epoch"] >= patience
+        return self.state.epoch >= self.plan.epochs or stopped
 
     def restore(self, fresh: bool) -> None:
         """Go on from the checkpoint, if there is one."""
-        path = self.path
+        path = self.plan.path
         if path is not None:
             self._packed()  # what cannot be kept is told before the first step
             if fresh:
                 self.world.first(lambda: remove_checkpoint(path))
-            total = self.epochs * self.batches
-            found = self.world.first(lambda: load_checkpoint(path, self.state.identity, total))
+            found = self.world.first(lambda: load_checkpoint(path, self.state.identity, self.plan.steps))
             if found is not None:
                 self.model.load_state_dict(found.model)
-                load_optimiser_state(self.model, self.optimiser, found.optimiser, found.tensors)
-                if self.schedule is not None:
-                    self.schedule.load_state_dict(unpack(found.schedule, found.tensors))
+                self.stepper.load(self.model, found.optimiser, found.schedule, found.tensors)
                 for method, learnt in zip(self.objective.methods, found.methods, strict=True):
                     method.load_state(learnt)
                 found.processes = self.world.size
@@ -100,14 +112,12 @@ class Training:
 
     def _packed(self) -> None:
         """The optimiser's and the schedule's state, as plain data."""
-        state, tensors = self.state, {}
-        state.optimiser = optimiser_state(self.model, self.optimiser, tensors)
-        state.schedule = None if self.schedule is None else pack(self.schedule.state_dict(), "schedule", tensors)
-        state.tensors = tensors
+        state = self.state
+        state.optimiser, state.schedule, state.tensors = self.stepper.state(self.model)
 
     def keep(self) -> None:
         """Write the checkpoint, if there is to be one."""
-        path = self.path
+        path = self.plan.path
         if path is None:
             return
         self._packed()
@@ -132,57 +142,61 @@ class Training:
 
     def run(self) -> None:
         """All epochs that are left; with early stopping, the best weights at the end."""
-        state = self.state
+        state, plan = self.state, self.plan
         while not self.over:
             self.model.train()
-            for i in range(state.step - state.epoch * self.batches, self.batches):
+            for i in range(state.step - state.epoch * plan.batches, plan.batches):
                 figures = self._one_step()
                 for name, value in figures.items():
-                    state.sums[name] = state.sums.get(name, 0.0) + value / self.batches
+                    state.sums[name] = state.sums.get(name, 0.0) + value / plan.batches
                 state.step += 1
                 if self.on_step is not None:
-                    self.on_step(state.step, self.epochs * self.batches)
-                if self.every is not None and state.step % self.every == 0 and i + 1 < self.batches:
+                    self.on_step(state.step, plan.steps)
+                if plan.every is not None and state.step % plan.every == 0 and i + 1 < plan.batches:
                     self.keep()
             self._end_of_epoch()
-        if self.patience is not None and state.best is not None:
+        if plan.patience is not None and state.best is not None:
             self.model.load_state_dict(state.best_model)
 
     def _end_of_epoch(self) -> None:
-        state, held = self.state, self.validation
-        row = {**state.sums, "learning_rate": float(self.optimiser.param_groups[-1]["lr"])}
+        state, plan, held = self.state, self.plan, self.plan.validation
+        row = {**state.sums, "learning_rate": float(self.stepper.optimiser.param_groups[-1]["lr"])}
         if held is not None:
             x, y = held.x.to(self.device), held.y.to(self.device)
             self.model.eval()
             row |= self.world.first(lambda: validate(self.objective, self.model, x, y))
-        follow(self.schedule, row.get("validation_loss", row["loss"]))
+        follow(self.stepper.schedule, row.get("validation_loss", row["loss"]))
         state.epoch, state.sums = state.epoch + 1, {}
         state.history.append(row)
-        if self.patience is not None:
-            figure = self.sign * row["validation_loss" if self.sign > 0 else "validation_accuracy"]
+        if plan.patience is not None:
+            figure = plan.monitored(row)
             if state.best is None or figure < state.best["figure"]:
                 state.best = {"epoch": state.epoch, "figure": figure}
                 state.best_model = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.keep()
         if self.on_epoch is not None:
-            self.on_epoch(state.epoch, self.epochs, row)
+            self.on_epoch(state.epoch, plan.epochs, row)
 
     def _batch(self, step: int) -> tuple[Moment, Tensor, Tensor]:
         """This process's rows of a step."""
-        epoch, i = divmod(step, self.batches)
+        plan, data = self.plan, self.plan.data
+        epoch, i = divmod(step, plan.batches)
         if self.order is None or self.order[0] != epoch:
-            shuffled = stream(self.objective.seed, "train", "order", sample=epoch).permutation(len(self.data))
+            shuffled = stream(self.objective.seed, "train", "order", sample=epoch).permutation(len(data))
             self.order = (epoch, torch.from_numpy(shuffled))
-        whole = self.order[1][i * self.batch_size : (i + 1) * self.batch_size]
+        whole = self.order[1][i * plan.batch_size : (i + 1) * plan.batch_size]
         mine = self.world.part(len(whole))
         rows = whole[mine.start : mine.stop]
-        moment = Moment(step, epoch, step / (self.epochs * self.batches), mine, len(whole))
-        return moment, self.data.x[rows].to(self.device), self.data.y[rows].to(self.device)
+        moment = Moment(step, epoch, step / plan.steps, mine, len(whole))
+        return moment, data.x[rows].to(self.device), data.y[rows].to(self.device)
 
     def _one_step(self) -> dict[str, float]:
         moment, x, y = self._batch(self.state.step)
-        if self.cosine is not None:
-            self.cosine.set(moment.step)
+        optimiser, schedule, cosine = self.stepper.optimiser, self.stepper.schedule, self.stepper.cosine
+        if cosine is not None:
+            cosine.set(moment.step)
+        for method in self.objective.methods:
+            method.begin(moment.done)
         figures: dict[str, float] = {}
         loss = torch.zeros(())
 
@@ -205,21 +219,21 @@ class Training:
             evaluate()
             for method in self.objective.methods:
                 method.gradient(self.model, evaluate)
-            if self.clip is not None:
-                moved = [p for group in self.optimiser.param_groups for p in group["params"]]
-                norm = nn.utils.clip_grad_norm_(moved, self.clip)
+            if self.plan.clip is not None:
+                moved = [p for group in optimiser.param_groups for p in group["params"]]
+                norm = nn.utils.clip_grad_norm_(moved, self.plan.clip)
                 figures.setdefault("gradient_norm", norm.item())
             return loss.detach()
 
         if self.closure_steps:
-            self.optimiser.step(closure)  # pyright: ignore[reportCallIssue, reportArgumentType]  # L-BFGS takes tensors
+            optimiser.step(closure)  # pyright: ignore[reportCallIssue, reportArgumentType]  # L-BFGS takes tensors
         else:
             closure()
-            self.optimiser.step()
+            optimiser.step()
         for method in self.objective.methods:
             method.after(self.model)
         check_finite(self.model, self.parameters, moment.step, moment.epoch)
-        follow(self.schedule)
+        follow(schedule)
         return figures
 
     def _loss(self, x: Tensor, y: Tensor, moment: Moment, *, first: bool) -> Tensor:
@@ -228,7 +242,7 @@ class Training:
             return self.step_module(x, y, moment)
 
         def look(module: nn.Module, inputs: tuple, output: Any) -> None:
-            check_outputs(output, inputs[0], self.data.y)
+            check_outputs(output, inputs[0], self.plan.data.y)
 
         handle = self.model.register_forward_hook(look)
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ class Twin(nn.Module):
     def __init__(self, cascade: OpticalCascade, patterns: Sequence[str] = ("*",)):
         super().__init__()
         like, names, found = cascade.reference, [], {}
+        self._dtype, self._device = like.dtype, like.device
         for element in cascade.bench.elements(cascade.stages):
             for link in element.links:
                 name = f"{element.address}.{link.name}"
@@ -46,16 +47,28 @@ class Twin(nn.Module):
                 )
         nominal = cascade.bench.nominal(cascade.stages, dtype=like.dtype, device=like.device)
         self.addresses = tuple(found)
+        self._held: dict[str, Tensor] = {}
         self._nominal = tuple(nominal[address] for address in found)
         self._spread = tuple(spread for spread, _ in found.values())
         self.errors = nn.ParameterList(
             torch.zeros(1, 1, *shape, dtype=like.dtype, device=like.device) for _, shape in found.values()
         )
 
+    @torch.no_grad()
+    def start(self, figures: Mapping[str, Tensor]) -> None:
+        """Go on from ``figures``, by address; those that are not fitted are held as they are."""
+        for address, nominal, spread, error in self._parts():
+            if address in figures:
+                error.copy_((figures[address].to(error) - nominal) / spread)
+        held = {address: value for address, value in figures.items() if address not in self.addresses}
+        self._held = {address: value.to(self._dtype).to(self._device) for address, value in held.items()}
+
     def overrides(self) -> dict[str, Tensor]:
         """Address → figure ``[1, 1, …]``, as :func:`photonic_acdc.noise` takes them."""
-        parts = zip(self.addresses, self._nominal, self._spread, self.errors, strict=True)
-        return {address: nominal + spread * error for address, nominal, spread, error in parts}
+        return self._held | {address: nominal + spread * error for address, nominal, spread, error in self._parts()}
+
+    def _parts(self) -> Iterator[tuple[str, Tensor, float, Tensor]]:
+        return zip(self.addresses, self._nominal, self._spread, self.errors, strict=True)
 
     def surprise(self) -> Tensor:
         """Σε², minus twice the logarithm of the prior but for a constant."""

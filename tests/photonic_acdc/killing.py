@@ -63,8 +63,13 @@ def begin(
         more: further statements that may call ``counted`` and ``strike``.
     """
     (place / "driver.py").write_text(DRIVER.replace("{more}", more))
+    return started(place, "driver.py", pattern, str(nth), moment, *arguments)
+
+
+def started(place: Path, *arguments: str) -> subprocess.Popen:
+    """Python with these arguments in ``place``, once it has said that its work begins."""
     process = subprocess.Popen(
-        [sys.executable, "driver.py", pattern, str(nth), moment, *arguments],
+        [sys.executable, *arguments],
         cwd=place,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,

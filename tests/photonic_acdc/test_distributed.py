@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 from killing import ENVIRONMENT, ROOT
+from running import TINY, spots_of_one_brightness
 from test_training import ideal, make_data, optical
 
-from photonic_acdc.optical import cascades
+from photonic_acdc.optical import SimulatedBench, cascades
 from photonic_acdc.optical.light import LightMeter
 from photonic_acdc.storage import load_tensors
-from photonic_acdc.training import train
+from photonic_acdc.training import PhysicsAware, train
 from photonic_acdc.training.distributed import World
 from simulators.errors import InputError
+from simulators.reference import reference_bench
 
 #: 15 rows a batch: eight for one process, seven for the other.
 OPTIONS = {"epochs": 3, "batch_size": 15, "learning_rate": 0.02, "weight_decay": 0.01}
@@ -121,6 +123,13 @@ def test_fewer_rows_than_processes_are_refused():
         train(ideal(), make_data(), epochs=1, batch_size=7, world=World(0, 8))
 
 
+def test_one_bench_in_several_processes_is_refused():
+    bench = SimulatedBench(reference_bench((4, 4)), 1, seed=0)
+    with pytest.raises(InputError, match="PhysicsAware in 2 processes: allowed: one process"):
+        train(optical(), make_data(), epochs=1, noise_mode="mean", methods=[PhysicsAware(bench)], world=World(0, 2))
+    assert bench.calls == 0
+
+
 def test_the_light_of_the_whole_batch():
     """Two parts of different size: the share of the sums, not a mean of shares."""
     arrived, passed = torch.tensor([1.0, 4.0]), torch.tensor([2.0, 16.0])
@@ -141,30 +150,10 @@ def test_a_cascade_books_its_light_in_the_meter():
 
 # --- the command -----------------------------------------------------------------------------------------------------
 
-TINY = """
-[data]
-source = "own.npz"
-[model]
-modes = [4, 4]
-stages = 1
-[training]
-epochs = 2
-order = 1
-[evaluation]
-realisations = 2
-order = 2
-budget_realisations = 1
-photon_realisations = 1
-front_weights = [0.1]
-front_epochs = 1
-front_realisations = 1
-"""
-
 
 def write_configuration(place: Path, text: str = TINY) -> None:
-    data = make_data(60)
-    data.x[:, 15] = 1
-    np.savez(place / "own.npz", x=data.x.numpy(), y=data.y.numpy())
+    x, y = spots_of_one_brightness()
+    np.savez(place / "own.npz", x=x, y=y)
     (place / "tiny.toml").write_text(text)
 
 

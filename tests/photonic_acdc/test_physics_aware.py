@@ -11,6 +11,7 @@ from photonic_acdc.optical import measure_light, noise, to_optical
 from photonic_acdc.optical.apparatus import SimulatedBench
 from photonic_acdc.training import train
 from photonic_acdc.training.physics_aware import PhysicsAware, TwinRefinement, physics_aware
+from photonic_acdc.training.twin import Twin
 from simulators.errors import InputError
 from simulators.random import Realisations
 from simulators.reference import reference_bench
@@ -120,6 +121,24 @@ def test_refinement_finds_the_figures_of_the_bench(optic, bench, x):
         assert miss.square().mean() < 0.3 * wanted.square().mean(), address
 
 
+def test_a_twin_goes_on_from_figures(optic, bench):
+    """Fitted ones as errors in units of their spread, the others held as given."""
+    drawn = Realisations(5, (3,)).draw(bench, 1)
+    fitted, held = "stage[0].mask[0].phase_error", "stage[0].lens[1].scale"
+    figures = {address: drawn[address].float() for address in (fitted, held)}
+    twin = Twin(optic, ("*.phase_error",))
+    assert held not in twin.overrides()
+    assert [id(p) for p in twin.parameters()] == [id(error) for error in twin.errors]  # the masks are none of its own
+    twin.start(figures)
+    found = twin.overrides()
+    for address, value in figures.items():
+        torch.testing.assert_close(found[address], value)
+        assert found[address].requires_grad == (address == fitted)
+    # A standard normal draw a pixel: Σε² of n values is n ± √(2n).
+    n = drawn[fitted].numel()
+    assert abs(twin.surprise().item() - n) < 5 * (2 * n) ** 0.5
+
+
 def test_what_was_learnt_is_taken_up_again(optic, bench, x):
     start = [phase.detach().clone() for phase in optic.masks.phases]
     method = PhysicsAware(stand(bench, noisy=False), refine=TwinRefinement())
@@ -143,6 +162,8 @@ def test_an_interrupted_training_ends_the_same(bench, tmp_path):
     """With a bench whose every exposure has other shots, and a twin that is being fitted."""
     data = make_dataset(np.random.default_rng(0).random((24, 16)), np.arange(24) % 3, "noise")
 
+    held = make_dataset(np.random.default_rng(1).random((9, 16)), np.arange(9) % 3, "more noise")
+
     def trained(stop_after=None, path=None):
         torch.manual_seed(0)
         model = nn.Sequential(AFDF(16, 1, shape=(4, 4)), Intensity(), nn.Linear(16, 3))
@@ -153,14 +174,57 @@ def test_an_interrupted_training_ends_the_same(bench, tmp_path):
                 raise KeyboardInterrupt
 
         method = PhysicsAware(stand(bench), refine=TwinRefinement())
-        settings = {"epochs": 3, "batch_size": 8, "noise_mode": "mean", "methods": [method]}
-        return train(optic, data, **settings, checkpoint=path, progress=stop).model.state_dict()
+        settings = {"epochs": 3, "batch_size": 8, "noise_mode": "mean", "methods": [method], "validation": held}
+        found = train(optic, data, **settings, checkpoint=path, progress=stop)
+        return found.model.state_dict(), found.history
 
-    whole = trained()
+    whole, history = trained()
     with pytest.raises(KeyboardInterrupt):
         trained(2, tmp_path / "c.safetensors")
-    again = trained(None, tmp_path / "c.safetensors")
+    again, resumed = trained(None, tmp_path / "c.safetensors")
     assert all(torch.equal(value, again[name]) for name, value in whole.items())
+    assert resumed == history
+
+
+def test_validation_is_measured_on_the_bench(optic, bench, x):
+    """Of a bench that differs from its twin; the frames count, and the twin learns from those of training alone."""
+    model = nn.Sequential(optic, nn.Linear(16, 3))
+    data = make_dataset(x[:24].numpy(), np.arange(24) % 3, "rows")
+    held = make_dataset(x[24:].numpy(), np.arange(8) % 3, "held")
+    apparatus = stand(bench, noisy=False)
+    method = PhysicsAware(apparatus, refine=TwinRefinement())
+    settings = {"epochs": 1, "batch_size": 12, "learning_rate": 0.05, "noise_mode": "mean", "methods": [method]}
+    found = train(model, data, validation=held, **settings)
+    assert apparatus.exposed == 24 + 8
+    assert {len(recorder.last[1]) for recorder in method._recorders.values()} == {12}
+    losses = {}
+    for where, context in (("bench", physics_aware(model, stand(bench, noisy=False))), ("twin", noise(model, "mean"))):
+        with torch.no_grad(), context:
+            losses[where] = nn.functional.cross_entropy(model(held.x), held.y).item()
+    assert found.history[0]["validation_loss"] == pytest.approx(losses["bench"], rel=1e-6)
+    assert abs(losses["twin"] / losses["bench"] - 1) > 1e-4
+
+
+def test_the_expected_frame_averages_ripple_as_a_camera_does(optic, bench, x):
+    """With ripple alone nothing is left to chance: each exposure is the expected one, and no field's mean."""
+    place = bench.stage[0]
+    rippling = place.replace(device=place.device.replace(flicker_depth=0.05), panel=None)
+    alone = bench.replace(stage=(rippling, *bench.stage[1:])).only("*.flicker")
+    values, commands = x.reshape(-1, 4, 4), optic.commands()
+    exposed, expected = (stand(alone, noisy=noisy)(commands, values) for noisy in (True, False))
+    torch.testing.assert_close(expected, exposed, rtol=1e-6, atol=0)
+    still = stand(alone.only(), noisy=False)(commands, values)
+    assert (expected / still - 1).abs().max() > 1e-3
+
+
+def test_the_expected_frame_is_the_mean_of_many(optic, bench, x):
+    """Of all that the reference bench has: 400 exposures of 8 rows."""
+    quiet = bench.without("detector.quantisation")
+    values, commands, noisy = x[:8].reshape(-1, 4, 4), optic.commands(), stand(quiet)
+    frames = torch.stack([noisy(commands, values) for _ in range(400)]).double()
+    expected = stand(quiet, noisy=False)(commands, values)
+    error = frames.std(0) / 20
+    assert ((frames.mean(0) - expected) / error).abs().max() < 5
 
 
 def test_an_ideal_bench_has_no_apparatus(optic, bench, x):

@@ -83,6 +83,32 @@ def test_recalibrating_goes_on_with_the_same_target(optic, bench, x):
     assert again.frames == 40 * 32 + 2 * 64
 
 
+def test_the_twin_that_was_fitted_is_kept(optic, bench, x):
+    """Its figures predict the bench; programming again goes on from them, and those not fitted are held."""
+    found = program(optic, stand(bench), x, iterations=60, learning_rate=0.02, refine=TwinRefinement())
+    misses = []
+    for figures in ({}, found.figures):
+        with noise(found.optic, "mean", overrides=figures):
+            misses.append(error(found.optic, stand(bench), x, nominal_as_it_is(found.optic, x)))
+    assert misses[1] < 0.3 * misses[0]
+    held = recalibrate(found, stand(bench), iterations=1)
+    assert held.figures.keys() == found.figures.keys()
+    assert all(torch.equal(value, held.figures[address]) for address, value in found.figures.items())
+    slow = TwinRefinement(("*.phase_error",), learning_rate=1e-7)
+    again = recalibrate(found, stand(bench), iterations=2, refine=slow)
+    assert again.figures.keys() == found.figures.keys()
+    for address, value in found.figures.items():
+        torch.testing.assert_close(again.figures[address], value, rtol=1e-5, atol=1e-7)
+        assert not again.figures[address].requires_grad
+    assert program(optic, stand(bench), x, iterations=1).figures == {}
+
+
+@torch.no_grad()
+def nominal_as_it_is(optic, x):
+    """Outputs under what is switched on."""
+    return optic(x)
+
+
 def test_it_is_the_same_every_time(optic, bench, x):
     first, second = (
         program(optic, stand(bench), x, iterations=4, batch_size=16, refine=TwinRefinement()) for _ in range(2)
@@ -92,8 +118,15 @@ def test_it_is_the_same_every_time(optic, bench, x):
 
 
 def test_what_is_refused(optic, bench, x):
-    with pytest.raises(InputError, match="iterations"):
-        program(optic, stand(bench), x, iterations=0)
+    for count in (0, 1.5, True):
+        with pytest.raises(InputError, match=r"program: iterations.*whole number"):
+            program(optic, stand(bench), x, iterations=count)
+        with pytest.raises(InputError, match=r"program: batch_size.*whole number"):
+            program(optic, stand(bench), x, batch_size=count)
+    unexposed = stand(bench)
+    with pytest.raises(InputError, match=r"mask\[0\]\.phase_eror"):
+        program(optic, unexposed, x, figures={"stage[0].mask[0].phase_eror": torch.zeros(1, 1, 4, 4)})
+    assert unexposed.exposed == 0
     with pytest.raises(InputError, match="learning_rate"):
         program(optic, stand(bench), x, learning_rate=0.0)
     with pytest.raises(InputError, match="target"):

@@ -13,6 +13,7 @@ import pytest
 import torch
 import xarray as xr
 from killing import ENVIRONMENT, assert_struck, begin
+from running import TINY, files, spots_of_one_brightness
 
 from photonic_acdc import load_tensors
 
@@ -20,27 +21,11 @@ from photonic_acdc import load_tensors
 SHARES = np.random.default_rng(2024).random(20).tolist()
 FRESH = 12
 
-TINY = """
-seeds = [0]
-[data]
-source = "own.npz"
-[model]
-modes = [4, 4]
-stages = 1
-[training]
-epochs = 4
-batch_size = 8
-threads = 1
-order = 1
-[evaluation]
-realisations = 2
-order = 2
-budget_realisations = 1
-photon_realisations = 1
-front_weights = [0.0, 0.1]
-front_epochs = 2
-front_realisations = 1
-"""
+LONGER = (
+    TINY.replace("epochs = 2", "epochs = 4")
+    .replace("[0.1]", "[0.0, 0.1]")
+    .replace("front_epochs = 1", "front_epochs = 2")
+)
 
 #: Where it is struck: (file, n-th time it is written, before or after the rename).
 POINTS = [
@@ -63,12 +48,9 @@ POINTS = [
 def place(tmp_path_factory):
     """A folder with a configuration, its data and the driver."""
     place = tmp_path_factory.mktemp("resume")
-    rng = np.random.default_rng(0)
-    y = np.arange(60) % 3
-    x = 0.4 * rng.random((60, 16)) + 0.6 * np.eye(16)[5 * y]
-    x[:, 15] = 1  # the largest value, on both sides of the split
+    x, y = spots_of_one_brightness()
     np.savez(place / "own.npz", x=x, y=y)
-    (place / "tiny.toml").write_text(TINY)
+    (place / "tiny.toml").write_text(LONGER)
     return place
 
 
@@ -108,10 +90,6 @@ def finish(place: Path, directory: str) -> dict:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return json.loads(done.stdout)
-
-
-def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 def assert_same(place: Path, directory: str, card: dict, undisturbed) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 import xarray as xr
 from PIL import Image
+from running import files, spots_of_one_brightness
 
 from photonic_acdc import load_tensors
 from photonic_acdc.analysis import monte_carlo
@@ -69,15 +70,8 @@ front_realisations = 1
 
 
 def write_own_data(path: Path) -> None:
-    rng = np.random.default_rng(0)
-    y = np.arange(60) % 3
-    x = 0.4 * rng.random((60, 16)) + 0.6 * np.eye(16)[5 * y]
-    x[:, 15] = 1  # the largest value, on both sides of the split
+    x, y = spots_of_one_brightness()
     np.savez(path, x=x.reshape(60, 4, 4), y=np.array(["ant", "bee", "cow"])[y])
-
-
-def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 def times(folder: Path) -> dict[str, int]:
@@ -141,6 +135,15 @@ def test_every_file_is_there_and_no_other(finished):
         *(f"plots/{name}.png" for name in names),
     }
     assert not [name for name in files(finished.folder) if ".part" in name]
+
+
+def test_starting_over_takes_every_file_of_a_run_and_no_other(finished, tmp_path):
+    folder = tmp_path / finished.config.name
+    shutil.copytree(finished.folder, folder)
+    (folder / "notes.txt").write_text("mine")
+    text = (folder / "config.toml").read_text() + "# other settings\n"
+    RunFolder(folder, text, fresh=True)
+    assert files(folder) == {"config.toml", "notes.txt"}
 
 
 def test_every_picture_can_be_opened_and_shows_something(finished):

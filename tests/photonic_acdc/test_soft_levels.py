@@ -61,7 +61,7 @@ def test_annealed_levels_harden_and_leave_hard_ones():
     optimiser = torch.optim.Adam(optic.parameters(), lr=0.05)
     found, losses = [], []
     for step in range(30):
-        assert method.scale(step / 29) == {}
+        method.begin(step / 29)
         with pa.noise(optic, "mean"):
             with method.forward(optic):
                 found.append(optic.soft.temperature)
@@ -78,6 +78,36 @@ def test_annealed_levels_harden_and_leave_hard_ones():
     assert losses[-1] < losses[0]
     assert optic.soft is None
     assert method.settings() == {"method": "AnnealedLevels", "start": 0.2, "stop": 1e-3, "seed": None}
+
+
+def test_ideal_devices_have_no_levels_to_anneal():
+    """As a scale of spreads that nothing draws: what a method would not do is refused."""
+    model = nn.Sequential(optic_of(), nn.Linear(16, 2, dtype=torch.float64))
+    x = rows(8)
+    data = pa.data.Dataset(x, torch.arange(8) % 2, torch.arange(8), "rows")
+    method = AnnealedLevels(0.2, 1e-3)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(InputError, match=r"AnnealedLevels: got noise mode 'off'.*noise_mode='mean' or 'sample'"):
+        pa.train(model, data, epochs=1, noise_mode="off", methods=[method])
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    with pa.noise(model, "off", effects={"stage[0].mask[1].quantisation": "mean"}), method.forward(model):
+        assert model[0].soft is not None  # that mask alone has levels, and softens
+    with (
+        pytest.raises(InputError, match="AnnealedLevels: got phase panels that are continuous"),
+        pa.noise(model, "mean", effects={"*.quantisation": "off"}),
+        method.forward(model),
+    ):
+        pass
+
+
+def test_continuous_panels_are_refused():
+    continuous = optic_of(bench_of(bits=None))
+    for use in (lambda: soft_levels(continuous, 0.1), lambda: AnnealedLevels(0.2, 0.1).forward(continuous)):
+        with pytest.raises(InputError, match=r"phase panels that are continuous.*bits= of the panel"):
+            use()
+    assert continuous.soft is None
+    soft_levels(nn.Sequential(continuous, optic_of()), 0.1)  # one of the two has levels
+    soft_levels(continuous, None)  # to be the nearest level is no request
 
 
 def test_what_is_refused():

@@ -95,6 +95,9 @@ class Diary(Method):
     def prepare(self, model):
         self.notes.append("prepare")
 
+    def begin(self, done):
+        self.notes.append(done)
+
     @contextlib.contextmanager
     def forward(self, model):
         self.notes.append("forward")
@@ -116,17 +119,32 @@ class Diary(Method):
     def after(self, model):
         self.notes.append("after")
 
+    @contextlib.contextmanager
+    def judging(self, model):
+        self.notes.append("judging")
+        assert not model.training
+        yield
+        self.notes.append("judged")
+
 
 def test_methods_are_called_in_order_and_see_the_same_draws_again():
     method = Diary()
     options = {"epochs": 1, "batch_size": 90, "noise_mode": "sample", "realisations": 2}
     result = train(optical(), make_data(), methods=[method], **options)
     once = ["forward", "penalty"]
-    assert method.notes == ["prepare", *once, *once, "gradient", "after"]
+    assert method.notes == ["prepare", 0.0, *once, *once, "gradient", "after"]
     without = train(optical(), make_data(), **options)
     row = result.history[0]
     assert row["penalty"] > 0
     assert row["loss"] - row["penalty"] == pytest.approx(without.history[0]["loss"], rel=1e-5)
+
+
+def test_methods_are_told_how_far_it_is_and_judge_every_epoch():
+    method = Diary()
+    options = {"epochs": 2, "batch_size": 90, "noise_mode": "sample", "realisations": 2}
+    train(optical(), make_data(), methods=[method], validation=make_data(30), **options)
+    step = ["forward", "penalty", "forward", "penalty", "gradient", "after", "judging", "judged"]
+    assert method.notes == ["prepare", 0.0, *step, 0.5, *step]
 
 
 class Grows(Method):

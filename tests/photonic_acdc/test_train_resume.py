@@ -6,8 +6,6 @@ import json
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
@@ -15,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from killing import ENVIRONMENT
+from killing import started
+from running import TINY, files, spots
 from test_training import Stop, equal, ideal, make_data, optical
 from torch import nn
 
 from photonic_acdc.config import RunConfig
+from photonic_acdc.optical import soft_levels
 from photonic_acdc.runs.folder import RunFolder
 from photonic_acdc.runs.run import resolved
 from photonic_acdc.runs.stages import load_split
@@ -183,6 +183,40 @@ def test_a_checkpoint_of_another_architecture_names_the_shapes(tmp_path):
         train(nn.Linear(16, 4), make_data(), epochs=1, checkpoint=path)
 
 
+def test_a_checkpoint_of_an_optimiser_with_other_settings_names_them(tmp_path):
+    """What the groups are set to: neither defaults nor what they were made with."""
+    data, path = make_data(), tmp_path / "state.safetensors"
+
+    def made(momentum=0.5, rate=0.1):
+        def make(groups):
+            optimiser = torch.optim.SGD([{**groups[0], "momentum": momentum}, *groups[1:]])
+            optimiser.param_groups[-1]["lr"] = rate
+            return optimiser
+
+        return {"epochs": 1, "optimiser": make, "schedule": None}
+
+    train(ideal(), data, checkpoint=path, **made())
+    train(ideal(), data, checkpoint=path, **made())
+    with pytest.raises(InputError, match=r"optimiser\.groups.*momentum was 0\.5, is 0\.9"):
+        train(ideal(), data, checkpoint=path, **made(momentum=0.9))
+    with pytest.raises(InputError, match=r"optimiser\.groups.*lr was 0\.1, is 0\.2"):
+        train(ideal(), data, checkpoint=path, **made(rate=0.2))
+
+
+def test_a_checkpoint_of_other_soft_levels_names_them(tmp_path):
+    data, path = make_data(), tmp_path / "state.safetensors"
+    options = {"epochs": 1, "noise_mode": "mean", "checkpoint": path}
+    model = optical()
+    soft_levels(model, 0.05)
+    train(model, data, **options)
+    other = optical()
+    soft_levels(other, 0.1)
+    with pytest.raises(InputError, match=r"soft_levels.*temperature was 0\.05, is 0\.1"):
+        train(other, data, **options)
+    with pytest.raises(InputError, match="soft_levels"):
+        train(optical(), data, **options)
+
+
 @pytest.mark.parametrize("failing", ["fsync", "write"])
 def test_a_full_disk_is_told_and_leaves_the_checkpoint(tmp_path, monkeypatch, failing):
     data, path = make_data(), tmp_path / "state.safetensors"
@@ -224,22 +258,12 @@ def test_on_another_machine_it_warns(tmp_path):
 
 # --- run folders -----------------------------------------------------------------------------------------------------
 
-TINY = """
-[data]
-source = "own.npz"
-[model]
-modes = [4, 4]
-stages = 1
-[training]
-epochs = 2
-"""
-
 
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    data = make_data(60)
-    np.savez("own.npz", x=data.x.numpy(), y=data.y.numpy())
+    x, y = spots()
+    np.savez("own.npz", x=x, y=y)
     Path("tiny.toml").write_text(TINY)
     return RunConfig.load("tiny.toml")
 
@@ -257,8 +281,7 @@ def test_a_changed_configuration_names_the_keys_and_fresh_starts_over(config, tm
         RunFolder(folder, text)
     assert (folder / "summary.json").exists()
     RunFolder(folder, text, fresh=True)
-    left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert left == {"config.toml", "notes.txt", "plots/mine/own.png"}
+    assert files(folder) == {"config.toml", "notes.txt", "plots/mine/own.png"}
     assert (folder / "config.toml").read_text() == text
 
 
@@ -293,15 +316,12 @@ save_tensors("final.safetensors", model.state_dict())
 
 def go(place: Path, seconds: float | None) -> bool:
     """Train in a process that is killed after some seconds; whether it came to its end."""
-    arguments = [sys.executable, "-c", DRIVER, str(Path(__file__).parent)]
-    process = subprocess.Popen(arguments, cwd=place, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "begins\n"
+    process = started(place, "-c", DRIVER, str(Path(__file__).parent))
     if seconds is not None:
         time.sleep(seconds)
         process.kill()
-    process.communicate(timeout=120)
-    assert process.returncode in (0, -signal.SIGKILL)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode in (0, -signal.SIGKILL), err
     return process.returncode == 0
 
 

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from running import spots
 from torch import nn
 
 from photonic_acdc.analysis import monte_carlo
@@ -24,10 +25,7 @@ CLASSES = 3
 
 def make_data(rows: int = 90):
     """Three classes, each brightest at a place of its own."""
-    rng = np.random.default_rng(0)
-    y = np.arange(rows) % CLASSES
-    x = 0.4 * rng.random((rows, 16)) + 0.6 * np.eye(16)[5 * y]
-    return make_dataset(x, y, "spots")
+    return make_dataset(*spots(rows), "spots")
 
 
 @pytest.fixture(scope="module")
