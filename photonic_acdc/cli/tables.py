@@ -144,4 +144,5 @@ def study(card: dict[str, Any], folder: Path) -> None:
     console.print(table)
     for sentence in card["results"]["conclusions"]:
         console.print(sentence)
-    console.print(f"Intervals of 95 % over seeds. {card['run']['wall_s']:.0f} s. Files and picture: {folder}/")
+    console.print("Intervals of 95 % over seeds, every verdict by itself.")
+    console.print(f"{card['run']['wall_s']:.0f} s. Files and picture: {folder}/")

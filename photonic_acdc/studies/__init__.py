@@ -8,7 +8,8 @@
 | ``job`` | :func:`study`: the order of the work |
 | ``bits``, ``misalignment``, ``photons``, ``reality_gap``, ``mesh``, ``unseen``, ``four_bits`` | a study each |
 
-A study has ``Options`` (its table in the file), ``ABOUT`` (what its axis is), and ``measure(laboratory, seed)``.
+A study has ``Options`` (its table in the file, and what it refuses), ``ABOUT`` (what its axis is), and
+``measure(laboratory)``, which gives the points of a seed; where verdicts a place are not enough, ``conclude(found)``.
 """
 
 from photonic_acdc.studies.config import StudyConfig

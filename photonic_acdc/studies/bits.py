@@ -20,7 +20,7 @@ from photonic_acdc.config import Count
 from photonic_acdc.optical import rebind
 from photonic_acdc.optical.ranges import learn_ranges
 from photonic_acdc.studies.config import Options as Base
-from photonic_acdc.studies.config import with_levels
+from photonic_acdc.studies.config import StudyConfig, with_levels
 from photonic_acdc.studies.laboratory import Laboratory
 from photonic_acdc.studies.results import About, Point, against, conclusions
 from photonic_acdc.training.annealing import AnnealedLevels
@@ -46,6 +46,11 @@ class Options(Base):
     def quick(self) -> Self:
         """Two depths."""
         return self.replace(bits=self.bits[:2], mirrors=False)
+
+    def check(self, config: StudyConfig, bench: Bench) -> None:
+        """The panels carry so many bits."""
+        for bits in self.bits:
+            with_levels(bench, bits=bits)
 
 
 def measure(laboratory: Laboratory) -> list[Point]:

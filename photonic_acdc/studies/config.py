@@ -11,6 +11,7 @@ from pydantic import Field, SerializeAsAny, StringConstraints, model_validator
 
 from photonic_acdc.config import BenchConfig, Count, DataConfig, ModelConfig, RunConfig, Seed, TrainingConfig, located
 from simulators.bench import Bench
+from simulators.devices.lens import Lens
 from simulators.errors import InputError, nearest
 from simulators.spec import NonNegative, Spec, read_toml
 
@@ -151,6 +152,21 @@ def with_levels(
     if bits is not None and input_too:
         writer = writer.replace(device=writer.device.replace(bits=bits))
     return bench.replace(stage=tuple(stage), input=writer)
+
+
+def check_lenses(bench: Bench) -> None:
+    """Raise unless a lens is between all masks: the study bends the lenses."""
+    for i, place in enumerate(bench.stage):
+        if i % 2 and not isinstance(place.device, Lens):
+            raise InputError(f"stage[{i}]: device", value=place.device.kind, allowed="a lens in this study")
+
+
+def check_count(name: str, count: int, judging: JudgingConfig) -> None:
+    """Raise where more benches are wanted than a seed has."""
+    if count > judging.realisations:
+        raise InputError(
+            f"options.{name}", value=count, allowed=f"at most judging.realisations, {judging.realisations}"
+        )
 
 
 def module_of(name: str) -> Any:

@@ -60,10 +60,10 @@ class Laboratory:
         return self.config.make_bench()
 
     def benches(self, count: int | None = None) -> range:
-        """Numbers of the benches as built on which the models of this seed are judged, and no other seed's."""
-        count = self.config.judging.realisations if count is None else count
-        first = count * self.config.seeds.index(self.seed)
-        return range(first, first + count)
+        """Numbers of the first benches as built on which the models of this seed are judged, and no other seed's."""
+        own = self.config.judging.realisations
+        first = own * self.config.seeds.index(self.seed)
+        return range(first, first + (own if count is None else count))
 
     # --- models -------------------------------------------------------------------------------------------------
 

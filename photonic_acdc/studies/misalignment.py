@@ -17,6 +17,7 @@ from photonic_acdc.calibration import refit
 from photonic_acdc.config import Count
 from photonic_acdc.optical import rebind
 from photonic_acdc.studies.config import Options as Base
+from photonic_acdc.studies.config import StudyConfig, check_count, check_lenses
 from photonic_acdc.studies.laboratory import Laboratory
 from photonic_acdc.studies.results import About, Point
 from photonic_acdc.training.vaccination import Vaccination
@@ -40,13 +41,18 @@ class Options(Base):
     scale: NonNegative = 0.005  #: relative, of every lens
     tilt: Angle = 50e-6  #: rad, of every mask, an axis
     clocking: Angle = 5e-3  #: rad, of every mask
-    sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.5, 1.0, 2.0, 4.0)
+    sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0, 2.0, 4.0)
     refits: Count = 3  #: benches a training and place, on which all are judged; each refit takes seconds
     iterations: Count = 20  #: of least squares in a refit
 
     def quick(self) -> Self:
         """Two sizes, one refit."""
-        return self.replace(sizes=self.sizes[1::2], refits=1, iterations=5)
+        return self.replace(sizes=self.sizes[:2], refits=1, iterations=5)
+
+    def check(self, config: StudyConfig, bench: Bench) -> None:
+        """Lenses, and a bench for every refit."""
+        check_lenses(bench)
+        check_count("refits", self.refits, config.judging)
 
 
 def measure(laboratory: Laboratory) -> list[Point]:
@@ -91,7 +97,7 @@ def crooked(bench: Bench, pose: dict[str, float], scale: float | None, size: flo
 
 
 def _refitted(laboratory: Laboratory, ideal, options: Options) -> list[float]:
-    """Accuracy on each of the first benches, refitted to it."""
+    """Accuracy on each of the seed's first benches, refitted to it."""
     judging = laboratory.config.judging
     accuracies = []
     for r in laboratory.benches(options.refits):

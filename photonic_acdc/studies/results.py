@@ -128,7 +128,10 @@ def half_width(values: np.ndarray) -> np.ndarray:
 
 
 def rows(found: xr.Dataset) -> list[dict[str, Any]]:
-    """A row a method and place: figures, and ``"better"``, ``"worse"`` or ``"no different"`` than the baseline."""
+    """A row a method and place: figures, and ``"better"``, ``"worse"`` or ``"no different"`` than the baseline.
+
+    Verdicts are each at 95 %, uncorrected for how many there are.
+    """
     axis, out = found.attrs["axis"], []
     stacked = found[["mean", "half_width", "gain", "gain_half_width"]]
     for panel in found["panel"].values if "panel" in found.dims else [None]:
@@ -141,6 +144,8 @@ def rows(found: xr.Dataset) -> list[dict[str, Any]]:
                 figures = {name: float(one[name]) for name in stacked.data_vars}
                 gain, width = figures["gain"], figures["gain_half_width"]
                 verdict = "better" if gain > width else "worse" if gain < -width else "no different"
+                if np.isnan(gain):
+                    verdict = "without the baseline"
                 row = {axis: place.item(), "training": str(method), **figures}
                 row["verdict"] = "baseline" if method == found.attrs["baseline"] else verdict
                 out.append(row if panel is None else {"panel": str(panel), **row})

@@ -9,6 +9,7 @@ Source: Xu et al., arXiv:2411.12352, for sharpness-aware training of photonic ne
 from __future__ import annotations
 
 from photonic_acdc.studies.config import Options as Base
+from photonic_acdc.studies.config import StudyConfig, check_lenses
 from photonic_acdc.studies.laboratory import Laboratory
 from photonic_acdc.studies.results import About, Point
 from photonic_acdc.training.sharpness import SharpnessAware
@@ -29,6 +30,10 @@ class Options(Base):
     clocking: Angle = 0.1  #: rad, of every panel, unseen
     tilt: Angle = 5e-5  #: rad, of every panel, unseen
     phase_noise: Angle = 0.4  #: rad rms a pixel and frame, unseen
+
+    def check(self, config: StudyConfig, bench: Bench) -> None:
+        """Lenses."""
+        check_lenses(bench)
 
 
 def measure(laboratory: Laboratory) -> list[Point]:
