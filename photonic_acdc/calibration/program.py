@@ -96,7 +96,8 @@ def program(
         progress: called after every iteration.
 
     Raises:
-        InputError: no cascade or several; a figure out of range; a target of another shape; an unknown address.
+        InputError: no cascade or several; a figure out of range; a target of another shape; figures with an unknown
+            address, of another shape, or not finite.
 
     Source: Wright et al., Nature 601, 549 (2022), for the gradient. Not modelled: the time that frames take.
     """

@@ -143,7 +143,8 @@ def refit(
         The refitted copy, the registered bench, and a report; see :class:`Refit`.
 
     Raises:
-        InputError: no cascade; no bench given; a bench whose masks have nothing to absorb; an unknown method.
+        InputError: no cascade; no bench given, or figures not of one; a bench whose masks have nothing to absorb; an
+            unknown method.
 
     Source: phases of a misaligned transform: Collins, J. Opt. Soc. Am. 60, 1168 (1970). L-BFGS: Liu and Nocedal, Math.
     Program. 45, 503 (1989). Not modelled: the measurement of the figures, which are taken as known.

@@ -70,6 +70,7 @@ class SimulatedBench:
         time: float = 0.0,
         **options: Any,
     ):
+        self._simulator_of, self._options = simulator, options
         self._simulator = simulator(bench, stages, **options)
         self._readout = Readout(bench, stages, readout, order=self._simulator.order)
         self.bench, self.stages = bench, stages
@@ -77,8 +78,25 @@ class SimulatedBench:
         self.exposed, self.calls = 0, 0
         self.wait(time)
 
+    def settings(self) -> dict[str, Any]:
+        """What decides its frames, but for :attr:`calls`: JSON-able, and alike for benches that are."""
+        return {
+            "apparatus": type(self).__name__,
+            "stages": int(self.stages),
+            "seed": self._seed,
+            "realisation": int(self._realisation),
+            "simulator": getattr(self._simulator_of, "__qualname__", repr(self._simulator_of)),
+            "options": {name: _plain(value) for name, value in self._options.items()},
+            "readout": self._readout.kind,
+            "address": self._address,
+            "noisy": bool(self._noisy),
+            "time": self._time,
+            "bench": self.bench.to_dict(),
+        }
+
     def wait(self, time: float) -> None:
         """Move to ``time`` seconds after calibration: what drifts has moved on."""
+        self._time = float(time)
         draws = Realisations(self._seed, (self._realisation,), time)
         self._state: State = draws.draw(self.bench, self.stages, prefix=self._address)
 
@@ -101,6 +119,10 @@ class SimulatedBench:
         self.calls += 1
         self.exposed += frames.shape[0] * frames.shape[1]
         return frames
+
+
+def _plain(value: object) -> object:
+    return value if value is None or isinstance(value, (bool, int, float, str)) else repr(value)
 
 
 @torch.no_grad()

@@ -54,11 +54,12 @@ def noise(
             cascades the cascade's address before it.
         scale: pattern → factor on the spread of static errors; those of several that match multiply.
         time: seconds since calibration, for what drifts.
-        overrides: figures to replace, by address, ``[R or 1, 1, …]``.
+        overrides: figures to replace, by address, ``[R or 1, 1, …]`` or what broadcasts to it.
 
     Raises:
-        InputError: an unknown mode; no seed where one is needed; no cascade in the model; an unknown address, a pattern
-            that matches no effect; zones of one panel that would differ in an error they share.
+        InputError: an unknown mode; no seed where one is needed; no cascade in the model; an unknown address, a figure
+            of another shape or that is not finite; a pattern that matches no effect; zones of one panel that would
+            differ in an error they share.
     """
     _known(mode, "noise mode")
     chosen: dict[str, Mode] = dict(effects or {})
@@ -91,7 +92,7 @@ def noise(
                 errors = static_errors(cascade, draws, modes[name], scale or {})
             cascade.noise = dataclasses.replace(
                 switched,
-                state=_state(cascade, errors, overrides or {}),
+                state=_state(cascade, errors, overrides or {}, len(index)),
                 seed=0 if seed is None else seed,
                 realisations=index,
                 samples=None if samples is None else tuple(int(i) for i in samples),
@@ -118,14 +119,43 @@ def _check_patterns(what: str, patterns: Iterable[str], found: Mapping[str, Opti
             raise InputError(f"{what}: pattern {pattern!r} matches no effect", allowed=nearest(pattern, hints))
 
 
-def _state(cascade: OpticalCascade, errors: State | None, overrides: Mapping[str, Tensor]) -> State | None:
+def replacing(state: State, overrides: Mapping[str, Tensor], realisations: int = 1) -> State:
+    """``overrides`` as figures in the place of those of ``state``, in their shapes ``[R or 1, 1, …]``.
+
+    Raises:
+        InputError: an unknown address; a figure that is no tensor, of another shape, or not finite.
+    """
+    figures: dict[str, Tensor] = {}
+    for address, value in overrides.items():
+        if address not in state:
+            raise InputError(f"override {address!r} is no figure of this bench", allowed=nearest(address, state))
+        if not isinstance(value, Tensor) or value.is_complex():
+            kind = "complex values" if isinstance(value, Tensor) else type(value).__name__
+            raise InputError(f"override {address!r}", value=kind, allowed="a real tensor")
+        shape = state[address].shape[2:]
+        several = len(value) if value.ndim == 2 + len(shape) and value.shape[1] == 1 else 1
+        if several not in (1, realisations):
+            allowed = "of one bench" + (f", or of the {realisations} that are drawn" if realisations > 1 else "")
+            raise InputError(f"override {address!r}", value=f"figures of {several} benches", allowed=allowed)
+        try:
+            figures[address] = value.expand(several, 1, *shape)
+        except RuntimeError:
+            wanted = ", ".join([f"{realisations} or 1" if realisations > 1 else "1", "1", *map(str, shape)])
+            raise InputError(
+                f"override {address!r}", value=f"shape {list(value.shape)}", allowed=f"what broadcasts to [{wanted}]"
+            ) from None
+        if not value.detach().isfinite().all():
+            raise InputError(f"override {address!r}", value="values that are not finite", allowed="finite values")
+    return figures
+
+
+def _state(
+    cascade: OpticalCascade, errors: State | None, overrides: Mapping[str, Tensor], realisations: int
+) -> State | None:
     if errors is None and not overrides:
         return None
     state = dict(cascade.bench.nominal(cascade.stages) if errors is None else errors)
-    for address in overrides:
-        if address not in state:
-            raise InputError(f"override {address!r} is no figure of this bench", allowed=nearest(address, state))
-    state.update(overrides)
+    state.update(replacing(state, overrides, realisations))
     like = cascade.reference
     return {address: value.to(like) for address, value in state.items()}
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from photonic_acdc.optical.cascade import cascades
+from photonic_acdc.optical.learned_ranges import panels_of
 from photonic_acdc.optical.ranges import soft_levels
 from photonic_acdc.training.method import Method
 from simulators.errors import InputError
@@ -57,11 +58,12 @@ class AnnealedLevels(Method):
         """
         found = cascades(model).values()
         if found and not any(cascade.shows_levels for cascade in found):
-            ideal = all(cascade.noise.static == "none" for cascade in found)
+            value, remedy = "phase panels that are continuous", "bits= of the panel"
+            if any(panels_of(cascade.bench, cascade.stages) for cascade in found):
+                value, remedy = "phase panels whose levels are switched off", "'*.quantisation' switched on"
+                if all(cascade.noise.static == "none" for cascade in found):
+                    value, remedy = "noise mode 'off', whose panels are continuous", "noise_mode='mean' or 'sample'"
             raise InputError(
-                "AnnealedLevels",
-                value="noise mode 'off', whose panels are continuous" if ideal else "phase panels that are continuous",
-                allowed="at least one phase panel with levels",
-                remedy="noise_mode='mean' or 'sample'" if ideal else "bits= of the panel",
+                "AnnealedLevels", value=value, allowed="at least one phase panel with levels", remedy=remedy
             )
         return soft_levels(model, self._temperature, seed=self._seed)

@@ -74,15 +74,23 @@ class Snapshot:
 
 
 def identity(settings: dict[str, Any], model: nn.Module, data: Dataset) -> dict[str, Any]:
-    """What a checkpoint belongs to: the settings, the model and its benches, and the data; plain data."""
+    """What a checkpoint belongs to, as plain data: the settings, the model and what of it is frozen, benches, data.
+
+    What is frozen has a key only where something is.
+    """
     digest = hashlib.sha256()
     for part in (data.x, data.y, data.index):
         digest.update(part.cpu().numpy().tobytes())
     found = cascades(model)
+    frozen = {
+        "frozen": [name for name, parameter in model.named_parameters() if not parameter.requires_grad],
+        "eval_mode": [name for name, part in model.named_modules() if model.training and not part.training],
+    }
     soft = {name or "the model": vars(cascade.soft) for name, cascade in found.items() if cascade.soft is not None}
     return {
         **settings,
         **({"soft_levels": soft} if soft else {}),
+        **{key: names for key, names in frozen.items() if names},
         "model": repr(model).splitlines(),
         "parameters": {name: list(value.shape) for name, value in model.state_dict().items()},
         "bench": {name or "the model": cascade.bench.to_dict() for name, cascade in found.items()},

@@ -75,6 +75,10 @@ def train(
     checkpoint, it ends bit-identically to never having stopped. Several processes of one torch process group train as
     one: each computes its part of every batch.
 
+    A part that is in eval mode within a model in training mode, such as a normalisation with frozen statistics, stays
+    in eval mode; of a model that is in eval mode itself, every part is put into training mode. At the end all of it is
+    in eval mode: to train it once more with that part frozen, ``model.train()`` and the part's ``.eval()`` again.
+
     Args:
         model: maps ``[B, features]`` to logits ``[B, classes]``; optical cascades in it follow ``noise_mode``.
         data: to learn from.
@@ -102,7 +106,9 @@ def train(
             of its best epoch. None: all epochs, and the last weights.
         monitor: that figure.
         validation: evaluated after every epoch, without drawn noise; on the bench where a method has one.
-        checkpoint: file that is written after every epoch and taken up if it exists; the one before it is kept.
+        checkpoint: file that is written after every epoch and taken up if it exists; the one before it is kept. One of
+            another training is refused; but a function is told from others by its name alone (a schedule also by what
+            it makes at the start), so that of two lambdas of one place either goes on with the other's.
         checkpoint_every: steps between further checkpoints within an epoch.
         fresh: start over where there is a checkpoint, which is removed.
         progress: called after every epoch; ``"bar"``: a bar on standard error.

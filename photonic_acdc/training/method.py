@@ -24,9 +24,9 @@ class Method:
         optimiser.step()
         method.after(model)
 
-    and after every epoch that is validated::
+    and after every epoch that is validated, in eval mode::
 
-        with noise(model, "mean"), method.judging(model):
+        with noise(model, "mean"), method.judging(model):  # or "off", as in training
             logits = model(validation.x)
     """
 

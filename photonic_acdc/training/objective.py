@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from photonic_acdc.evaluating import evaluating
 from photonic_acdc.optical.cascade import cascades
 from photonic_acdc.optical.ranges import power_of
 from photonic_acdc.optical.switches import measure_light, noise, over_realisations
@@ -181,10 +182,10 @@ def _own_randomness(x: Tensor, seed: int, step: int, rank: int) -> Iterator[None
 
 @torch.no_grad()
 def validate(objective: Objective, model: nn.Module, x: Tensor, y: Tensor) -> dict[str, float]:
-    """Loss and accuracy without drawn noise, on what the methods judge by; the model is left in eval mode."""
-    model.eval()
+    """Loss and accuracy without drawn noise, in eval mode, on what the methods judge by."""
     mode = "off" if objective.noise_mode == "off" else "mean"
     with contextlib.ExitStack() as stack:
+        stack.enter_context(evaluating(model))
         if cascades(model):
             stack.enter_context(noise(model, mode))
         for method in objective.methods:

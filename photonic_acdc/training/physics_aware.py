@@ -23,9 +23,13 @@ from photonic_acdc.optical.apparatus import Apparatus, SimulatedBench
 from photonic_acdc.optical.cascade import OpticalCascade, cascades
 from photonic_acdc.optical.switches import noise
 from photonic_acdc.training.method import Method
+from photonic_acdc.training.settings import name_of
 from photonic_acdc.training.twin import Twin
 from simulators.errors import InputError
 from simulators.simulator import Command
+
+#: Exposures of a simulated bench that validate are numbered from here, so that none is one of training.
+JUDGING_EXPOSURES = 2**32
 
 Apparatuses = Apparatus | Mapping[str, Apparatus]
 """Of a model's one cascade, or of every cascade by its name in the module tree."""
@@ -127,8 +131,9 @@ class _Recorder:
 class PhysicsAware(Method):
     """Physics-aware training as a method of :func:`~photonic_acdc.training.train`, with ``noise_mode="mean"``.
 
-    Validation is measured on the bench too, and costs frames. In one process alone: each of several would expose a
-    bench, and fit a twin, of its own.
+    Validation is measured on the bench too, and costs frames; a ``SimulatedBench`` has other shots for it, so that
+    training goes as it would without. In one process alone: each of several would expose a bench, and fit a twin,
+    of its own.
 
     Args:
         apparatus: see :func:`physics_aware`.
@@ -147,9 +152,11 @@ class PhysicsAware(Method):
         self._optimisers: dict[str, torch.optim.Adam] = {}
 
     def settings(self) -> Mapping[str, Any]:
-        """See :class:`Method`; which bench it is, nothing but its user knows."""
+        """See :class:`Method`; all that makes a simulated bench what it is, and of another apparatus its name."""
         refine = None if self._refine is None else {**vars(self._refine), "figures": list(self._refine.figures)}
-        return {**super().settings(), "refine": refine}
+        given = self._apparatus
+        told = {name: _told(each) for name, each in given.items()} if isinstance(given, Mapping) else _told(given)
+        return {**super().settings(), "refine": refine, "apparatus": told}
 
     def prepare(self, model: nn.Module) -> None:
         """Record the exposures of every apparatus, and make a twin of every cascade that is to be refined."""
@@ -172,9 +179,20 @@ class PhysicsAware(Method):
                 stack.enter_context(_fitted(cascades(model)[name], twin))
             yield
 
-    def judging(self, model: nn.Module) -> contextlib.AbstractContextManager[None]:
-        """Frames from the apparatus; the twin learns nothing from them."""
-        return physics_aware(model, self._apparatus)
+    @contextlib.contextmanager
+    def judging(self, model: nn.Module) -> Iterator[None]:
+        """Frames from the apparatus; the twin learns nothing from them, and training's shots go on after them."""
+        given = [apparatus for _, apparatus in _assigned(model, self._apparatus)]
+        simulated = {id(each): each for each in given if isinstance(each, SimulatedBench)}.values()
+        calls = [each.calls for each in simulated]
+        try:
+            for each in simulated:
+                each.calls += JUDGING_EXPOSURES  # from where training is: every validation has others
+            with physics_aware(model, self._apparatus):
+                yield
+        finally:
+            for each, before in zip(simulated, calls, strict=True):
+                each.calls = before
 
     def after(self, model: nn.Module) -> None:
         """One step of every twin, on the exposure of this step."""
@@ -221,6 +239,10 @@ class PhysicsAware(Method):
                 if slots:
                     moved = {k: v if k == "step" else v.to(error.device) for k, v in slots.items()}
                     self._optimisers[name].state[error] = moved
+
+
+def _told(apparatus: Apparatus) -> Any:
+    return apparatus.settings() if isinstance(apparatus, SimulatedBench) else name_of(apparatus)
 
 
 @contextlib.contextmanager

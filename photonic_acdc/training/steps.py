@@ -72,6 +72,7 @@ class Training:
         self.on_epoch: Progress | None = None
         self.on_step: Callable[[int, int], None] | None = None
         self.parameters = [p for p in model.parameters() if p.requires_grad and p.numel()]
+        self.still = [part for part in model.modules() if not part.training] if model.training else []
         self.device = next(model.parameters()).device
         self.closure_steps = needs_closure(stepper.optimiser)
         self.order: tuple[int, Tensor] | None = None
@@ -129,7 +130,7 @@ class Training:
         """Wrap the step for several processes; what the loss does not reach is found out first, without a trace."""
         moment, x, y = self._batch(self.state.step)
         before = copy.deepcopy(self.model.state_dict())
-        self.model.train()
+        self._to_train_mode()
         loss = self.step_module(x, y, moment)
         gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         self.model.load_state_dict(before)
@@ -144,7 +145,7 @@ class Training:
         """All epochs that are left; with early stopping, the best weights at the end."""
         state, plan = self.state, self.plan
         while not self.over:
-            self.model.train()
+            self._to_train_mode()
             for i in range(state.step - state.epoch * plan.batches, plan.batches):
                 figures = self._one_step()
                 for name, value in figures.items():
@@ -158,12 +159,17 @@ class Training:
         if plan.patience is not None and state.best is not None:
             self.model.load_state_dict(state.best_model)
 
+    def _to_train_mode(self) -> None:
+        """All but what was in eval mode within a model in training mode."""
+        self.model.train()
+        for part in self.still:
+            part.training = False
+
     def _end_of_epoch(self) -> None:
         state, plan, held = self.state, self.plan, self.plan.validation
         row = {**state.sums, "learning_rate": float(self.stepper.optimiser.param_groups[-1]["lr"])}
         if held is not None:
             x, y = held.x.to(self.device), held.y.to(self.device)
-            self.model.eval()
             row |= self.world.first(lambda: validate(self.objective, self.model, x, y))
         follow(self.stepper.schedule, row.get("validation_loss", row["loss"]))
         state.epoch, state.sums = state.epoch + 1, {}

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from photonic_acdc.optical.cascade import OpticalCascade
+from photonic_acdc.optical.switches import replacing
 from simulators.elements import matches
 from simulators.errors import InputError, nearest
+from simulators.random import State
 
 
 class Twin(nn.Module):
@@ -48,6 +50,7 @@ class Twin(nn.Module):
         nominal = cascade.bench.nominal(cascade.stages, dtype=like.dtype, device=like.device)
         self.addresses = tuple(found)
         self._held: dict[str, Tensor] = {}
+        self._figures: State = nominal
         self._nominal = tuple(nominal[address] for address in found)
         self._spread = tuple(spread for spread, _ in found.values())
         self.errors = nn.ParameterList(
@@ -56,7 +59,12 @@ class Twin(nn.Module):
 
     @torch.no_grad()
     def start(self, figures: Mapping[str, Tensor]) -> None:
-        """Go on from ``figures``, by address; those that are not fitted are held as they are."""
+        """Go on from ``figures``, by address; those that are not fitted are held as they are.
+
+        Raises:
+            InputError: an unknown address; a figure of another shape, or not finite.
+        """
+        figures = replacing(self._figures, figures)
         for address, nominal, spread, error in self._parts():
             if address in figures:
                 error.copy_((figures[address].to(error) - nominal) / spread)

@@ -175,6 +175,48 @@ def test_several_cascades_are_told_apart(x):
         assert "stage[0].mask[0].phase_error" not in optic[1].noise.on
 
 
+def test_an_override_is_what_the_physics_reads(optic, x):
+    """Of each bench or of all, in the figure's shape or what broadcasts to it, with its gradient."""
+    address = "stage[0].mask[0].phase_error"
+    given = torch.full((4, 4), 0.1, dtype=torch.float64, requires_grad=True)
+    several = torch.stack([given, 2 * given])[:, None]
+    with noise(optic, "frozen", seed=3, realisations=2, overrides={address: several}):
+        assert torch.equal(optic.noise.state[address], several)
+    with noise(optic, "frozen", seed=3, realisations=2, overrides={address: given}):
+        assert optic.noise.state[address].shape == (1, 1, 4, 4)
+    outputs = []
+    for figure in (given, given[None, None], given[:, :1], torch.tensor(0.1, dtype=torch.float64)):
+        with noise(optic, "mean", overrides={address: figure}):
+            outputs.append(optic.frames(x))
+        assert torch.equal(outputs[-1], outputs[0])
+    (slope,) = torch.autograd.grad(outputs[0].square().mean(), given)
+    assert slope.any()
+
+
+@pytest.mark.parametrize(
+    ("figure", "sentence"),
+    [
+        (0.1, r"'stage\[0\]\.mask\[0\]\.phase_error': got float; allowed: a real tensor"),
+        (torch.zeros(1, 1, 4, 4, dtype=torch.complex64), "got complex values"),
+        (torch.zeros(3, 7), r"got shape \[3, 7\]; allowed: what broadcasts to \[2 or 1, 1, 4, 4\]"),
+        (torch.zeros(3, 1, 4, 4), "got figures of 3 benches; allowed: of one bench, or of the 2 that are drawn"),
+        (torch.zeros(1, 5, 4, 4), r"got shape \[1, 5, 4, 4\]"),
+        (torch.zeros(1, 1, 1, 4, 4), r"got shape \[1, 1, 1, 4, 4\]"),
+        (torch.full((1, 1, 4, 4), math.nan), "not finite"),
+        (torch.full((1, 1, 4, 4), math.inf, requires_grad=True), "not finite"),
+    ],
+)
+def test_an_override_of_another_kind_is_refused(optic, figure, sentence):
+    before = optic.noise
+    overrides = {"stage[0].mask[0].phase_error": figure}
+    with (
+        pytest.raises(InputError, match=sentence),
+        noise(optic, "frozen", seed=0, realisations=2, overrides=overrides),
+    ):
+        pass
+    assert optic.noise is before
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -15,6 +15,7 @@ from photonic_acdc.training.twin import Twin
 from simulators.errors import InputError
 from simulators.random import Realisations
 from simulators.reference import reference_bench
+from simulators.wave import Wave
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +140,19 @@ def test_a_twin_goes_on_from_figures(optic, bench):
     assert abs(twin.surprise().item() - n) < 5 * (2 * n) ** 0.5
 
 
+def test_a_twin_starts_from_no_other_figures(optic):
+    twin = Twin(optic, ("*.phase_error",))
+    fitted, held = "stage[0].mask[0].phase_error", "stage[0].lens[1].scale"
+    for figures, told in (
+        ({"stage[0].mask[0].phase_eror": torch.zeros(1, 1, 4, 4)}, "is no figure of this bench"),
+        ({fitted: torch.zeros(3, 7)}, r"mask\[0\]\.phase_error.*shape \[3, 7\].*\[1, 1, 4, 4\]"),
+        ({fitted: torch.full((4, 4), torch.nan)}, r"mask\[0\]\.phase_error.*not finite"),
+        ({held: 1.01}, r"lens\[1\]\.scale.*got float"),
+    ):
+        with pytest.raises(InputError, match=told):
+            twin.start(figures)
+
+
 def test_what_was_learnt_is_taken_up_again(optic, bench, x):
     start = [phase.detach().clone() for phase in optic.masks.phases]
     method = PhysicsAware(stand(bench, noisy=False), refine=TwinRefinement())
@@ -184,6 +198,113 @@ def test_an_interrupted_training_ends_the_same(bench, tmp_path):
     again, resumed = trained(None, tmp_path / "c.safetensors")
     assert all(torch.equal(value, again[name]) for name, value in whole.items())
     assert resumed == history
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    return make_dataset(np.random.default_rng(0).random((24, 16)), np.arange(24) % 3, "noise")
+
+
+@pytest.fixture(scope="module")
+def held():
+    return make_dataset(np.random.default_rng(1).random((9, 16)), np.arange(9) % 3, "more noise")
+
+
+def learnt(bench, data, apparatus, **options):
+    torch.manual_seed(0)
+    model = nn.Sequential(AFDF(16, 1, shape=(4, 4)), Intensity(), nn.Linear(16, 3))
+    optic = to_optical(model, bench, generator=torch.Generator().manual_seed(0), order=1)
+    settings = {"epochs": 2, "batch_size": 12, "noise_mode": "mean", "methods": [PhysicsAware(apparatus)]}
+    return train(optic, data, **{**settings, **options}).model.state_dict()
+
+
+def test_validation_leaves_what_is_learnt(bench, labelled, held):
+    """Its exposures are none of training's, and every epoch has others."""
+    seen = []
+
+    class Watched(SimulatedBench):
+        def __call__(self, commands, values):
+            seen.append((len(values), self.calls))
+            return super().__call__(commands, values)
+
+    with_it, without = (
+        learnt(bench, labelled, Watched(bench, 1, seed=5, order=2), **options) for options in ({"validation": held}, {})
+    )
+    assert all(torch.equal(value, without[name]) for name, value in with_it.items())
+    first = seen[:6]  # two steps and a validation, twice
+    assert [calls for rows, calls in first if rows == 12] == [0, 1, 2, 3]
+    judged = [calls for rows, calls in first if rows == 9]
+    assert len(set(judged)) == 2
+    assert min(judged) >= 2**32
+
+
+def test_cascades_that_share_a_bench_get_its_shots_back(bench):
+    """Also after an error, and counted once."""
+    model = nn.Sequential(*(AFDF(16, 1, shape=(4, 4)) for _ in range(2)))
+    optic = to_optical(model, reference_bench((4, 4), complex_input=True), order=1)
+    shared = stand(bench)
+    shared.calls = 7
+    seen = []
+
+    def struck():
+        with PhysicsAware({"0": shared, "1": shared}).judging(optic):
+            seen.append(shared.calls)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        struck()
+    assert seen == [2**32 + 7]
+    assert shared.calls == 7
+
+
+def test_a_checkpoint_belongs_to_its_bench(bench, labelled, tmp_path):
+    path = tmp_path / "c.safetensors"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    def some_function(commands, values):
+        return stand(bench)(commands, values)
+
+    with pytest.raises(KeyboardInterrupt):
+        learnt(bench, labelled, stand(bench), checkpoint=path, progress=stop)
+    dimmer = bench.replace(source=bench.source.replace(power=0.5 * bench.source.power))
+    options = {"seed": 5, "realisation": 3, "order": 2}
+    for other, told in (
+        (some_function, r"methods\[0\]\.apparatus was .*SimulatedBench.*is 'test_a_checkpoint_belongs_to_its_bench"),
+        ({"0": stand(bench)}, r"methods\[0\]\.apparatus\."),
+        (SimulatedBench(bench, 1, **{**options, "seed": 6}), r"apparatus\.seed was 5, is 6"),
+        (SimulatedBench(bench, 1, **{**options, "realisation": 4}), r"apparatus\.realisation was 3, is 4"),
+        (SimulatedBench(bench, 1, **{**options, "order": 3}), r"apparatus\.options\.order was 2, is 3"),
+        (SimulatedBench(bench, 1, **options, simulator=Wave), r"apparatus\.simulator was 'Pixel', is 'Wave'"),
+        (stand(bench, noisy=False), r"apparatus\.noisy was True, is False"),
+        (stand(bench, time=60.0), r"apparatus\.time was 0\.0, is 60\.0"),
+        (stand(bench, address="layer[1]."), r"apparatus\.address was '', is 'layer\[1\]\.'"),
+        (stand(dimmer), r"apparatus\.bench\.source\.power was"),
+    ):
+        with pytest.raises(InputError, match=told):
+            learnt(bench, labelled, other, checkpoint=path)
+    learnt(bench, labelled, stand(bench), checkpoint=path)
+    assert stand(bench, readout="coherent").settings()["readout"] == "coherent"
+
+
+def test_a_checkpoint_of_a_function_goes_on_with_that_function(bench, labelled, tmp_path):
+    path, expected = tmp_path / "c.safetensors", stand(bench, noisy=False)
+
+    def laboratory(commands, values):
+        return expected(commands, values)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learnt(bench, labelled, laboratory, checkpoint=path, progress=stop)
+    with pytest.raises(
+        InputError, match=r"methods\[0\]\.apparatus was 'test_a_checkpoint_of_a_function.*, is .*SimulatedBench"
+    ):
+        learnt(bench, labelled, stand(bench), checkpoint=path)
+    again, whole = learnt(bench, labelled, laboratory, checkpoint=path), learnt(bench, labelled, laboratory)
+    assert all(torch.equal(value, again[name]) for name, value in whole.items())
 
 
 def test_validation_is_measured_on_the_bench(optic, bench, x):

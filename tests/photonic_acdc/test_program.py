@@ -126,6 +126,10 @@ def test_what_is_refused(optic, bench, x):
     unexposed = stand(bench)
     with pytest.raises(InputError, match=r"mask\[0\]\.phase_eror"):
         program(optic, unexposed, x, figures={"stage[0].mask[0].phase_eror": torch.zeros(1, 1, 4, 4)})
+    for figure, told in ((0.1, "got float"), (torch.zeros(3, 7), "shape"), (torch.full((4, 4), torch.nan), "finite")):
+        for refine in (None, TwinRefinement()):
+            with pytest.raises(InputError, match=rf"mask\[0\]\.phase_error.*{told}"):
+                program(optic, unexposed, x, figures={"stage[0].mask[0].phase_error": figure}, refine=refine)
     assert unexposed.exposed == 0
     with pytest.raises(InputError, match="learning_rate"):
         program(optic, stand(bench), x, learning_rate=0.0)

@@ -420,7 +420,7 @@ def test_bad_input_is_said_in_one_sentence():
         (lambda: pa.refit(optic, seed=0, iterations=0), r"refit: iterations: got 0; allowed: at least 1"),
         (lambda: pa.refit(aligned, seed=0), r"misalignment on this bench: got none, so that there is nothing to refit"),
         (lambda: pa.refit(ideal, seed=0), r"a cascade on Ideal, where nothing is misaligned"),
-        (lambda: pa.refit(optic, state=several), r"realisations in the state: got 2; allowed: one bench at a time"),
+        (lambda: pa.refit(optic, state=several), r"mask\[1\]\.tilt': got figures of 2 benches; allowed: of one bench$"),
         (lambda: pa.refit(optic, state={"mask": torch.zeros(1, 1)}), r"override 'mask' is no figure of this bench"),
     ):
         with pytest.raises(InputError, match=message) as raised:

@@ -217,6 +217,34 @@ def test_a_checkpoint_of_other_soft_levels_names_them(tmp_path):
         train(optical(), data, **options)
 
 
+def test_a_checkpoint_of_a_model_that_was_frozen_otherwise_names_what_is(tmp_path):
+    data, options = make_data(), {"epochs": 2, "noise_mode": "mean"}
+
+    def stop(*_):
+        raise Stop
+
+    def frozen(masks=False, norm=False):
+        model = optical()
+        model[0].masks.requires_grad_(not masks)
+        model[2].train(not norm)
+        return model
+
+    for i, how in enumerate(({}, {"masks": True}, {"norm": True})):
+        path = tmp_path / f"{i}.safetensors"
+        with pytest.raises(Stop):
+            train(frozen(**how), data, checkpoint=path, progress=stop, **options)
+        kept = load_tensors(path)[1]["identity"]
+        assert ("frozen" in kept, "eval_mode" in kept) == ("masks" in how, "norm" in how)
+        for other in ({}, {"masks": True}, {"norm": True}):
+            if other != how:
+                with pytest.raises(InputError, match=r"frozen.*'0\.masks\.phases\.0'|eval_mode.*\['2'\]"):
+                    train(frozen(**other), data, checkpoint=path, **options)
+        resumed, straight = frozen(**how), frozen(**how)
+        train(resumed, data, checkpoint=path, **options)
+        train(straight, data, **options)
+        assert equal(resumed, straight)
+
+
 @pytest.mark.parametrize("failing", ["fsync", "write"])
 def test_a_full_disk_is_told_and_leaves_the_checkpoint(tmp_path, monkeypatch, failing):
     data, path = make_data(), tmp_path / "state.safetensors"
