@@ -23,7 +23,8 @@ def _from_catalogue(value: Any, info: ValidationInfo) -> Any:
         return dict(device_data(_beside(value, info)))
     if isinstance(value, Mapping) and "catalogue" in value:
         changes = {key: entry for key, entry in value.items() if key != "catalogue"}
-        return {**device_data(_beside(str(value["catalogue"]), info)), **completed(changes)}
+        known = device_data(_beside(str(value["catalogue"]), info))
+        return {**known, **completed(changes, known)}
     return value
 
 

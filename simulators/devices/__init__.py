@@ -4,7 +4,7 @@
 |---|---|---|---|
 | ``laser`` | :class:`Laser` | the light written into the first plane | polarisation |
 | ``modulator`` | :class:`PhaseModulator`, :class:`AmplitudeModulator` | masks, input | polarisation |
-| ``show``, ``surface`` | what a panel makes of its command, inside its pixels too | | |
+| ``show``, ``surface``, ``pieces`` | what a panel makes of its command, inside its pixels too | | |
 | ``measured``, ``tables`` | a user's own measurements in the place of a panel's figures | | |
 | ``lens`` | :class:`Lens` | between two planes | thickness |
 | ``free_space`` | :class:`FreeSpace` | in place of a lens | |

@@ -11,11 +11,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from simulators.devices.tables import read_table, table_file
+from simulators.effects.crosstalk import KernelName
 from simulators.effects.kernel_table import Points, check_points, half_maxima
 from simulators.effects.lut import measured_response
 from simulators.errors import InputError
@@ -74,15 +75,21 @@ def shown_phases(path: str | Path, bits: int | None) -> tuple[float, tuple[float
         S in rad, and r ascending from 0 to 1.
 
     Raises:
-        InputError: as of :func:`read_response`; a table that does not reach all levels.
+        InputError: as of :func:`read_response`; a table that does not reach all levels, or goes beyond them.
     """
     levels, phases = read_response(path)
     table = torch.tensor(levels, dtype=torch.float64), torch.tensor(phases, dtype=torch.float64)
     drive = table[0]
     if bits is not None:
-        if levels[0] > 0 or levels[-1] < 2**bits - 1:
+        value, top = f"{levels[0]:g} to {levels[-1]:g}", 2**bits - 1
+        if levels[0] > 0 or levels[-1] < top:
+            raise InputError(f"file {path}: levels", value=value, allowed=f"all from 0 to {top}")
+        if levels[0] < 0 or levels[-1] > top:
             raise InputError(
-                f"file {path}: levels", value=f"{levels[0]:g} to {levels[-1]:g}", allowed=f"all from 0 to {2**bits - 1}"
+                f"file {path}: levels",
+                value=value,
+                allowed=f"0 to {top}, those of a panel of {bits} bits",
+                remedy="the bits of the panel that was measured, or a table of the levels in use, counted from 0",
             )
         drive = torch.arange(2**bits, dtype=torch.float64)
     shown = measured_response(drive, *table)
@@ -169,9 +176,54 @@ def names_kernel_file(data: Mapping[str, Any]) -> bool:
     return isinstance(entry, Path) or (isinstance(entry, str) and Path(entry).suffix != "")
 
 
-def completed(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes to a device, with what they imply: a measured kernel without a width leaves the known one behind."""
-    return {**changes, "crosstalk_fwhm": changes.get("crosstalk_fwhm")} if names_kernel_file(changes) else {**changes}
+def completed(changes: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes to a device, with what they imply.
+
+    A measured kernel without a width leaves the known one behind; no width (None) leaves the known kernel behind.
+
+    Args:
+        changes: figures that are given anew.
+        known: all figures of the device before.
+
+    Raises:
+        InputError: of a phase panel, a change that would do nothing: a stroke or levels where a measured table says
+            what is shown, or the shape of a kernel that has no width.
+    """
+    if known.get("kind") == "phase_modulator":
+        _check_changes(changes, known)
+    if names_kernel_file(changes):
+        return {**changes, "crosstalk_fwhm": changes.get("crosstalk_fwhm")}
+    if "crosstalk_kernel" in known and "crosstalk_fwhm" in changes and changes["crosstalk_fwhm"] is None:
+        return {"crosstalk_kernel": "gaussian", **changes}
+    return {**changes}
+
+
+def _check_changes(changes: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    table = _plain({**known, **changes}.get("response"))
+    for figure in ("stroke", "levels"):
+        if table is not None and _plain(changes.get(figure)) is not None:
+            raise InputError(
+                figure,
+                value=f"a change beside response = {Path(str(table)).name!r}",
+                allowed="one of the two: the table says what is shown",
+                remedy=f"no {figure}, or a device without a response",
+            )
+    kernel = _plain(changes.get("crosstalk_kernel"))
+    if isinstance(kernel, str) and kernel in get_args(KernelName) and "crosstalk_fwhm" not in changes:
+        # A file's own width goes with its file.
+        check_width(kernel, _plain(known.get("crosstalk_fwhm")))
+
+
+def check_width(kernel: str | Points, width: object) -> None:
+    """Raise :class:`InputError` where a fringing kernel has no width, and so would do nothing."""
+    if width is None:
+        shape = repr(kernel) if isinstance(kernel, str) else f"a table of {len(kernel)} points"
+        raise InputError(
+            "crosstalk_kernel",
+            value=f"{shape} without crosstalk_fwhm",
+            allowed="with the full width at half maximum of the fringing field",
+            remedy='crosstalk_fwhm = "5 um", or no crosstalk_kernel where there is no fringing',
+        )
 
 
 def _put(data: Mapping[str, Any], read: Mapping[str, Any], path: Path, figure: str, *gone: str) -> dict[str, Any]:

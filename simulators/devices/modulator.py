@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from simulators.devices.chain import Link, Parameter
-from simulators.devices.measured import completed, with_tables
+from simulators.devices.measured import check_width, completed, with_tables
 from simulators.effects.crosstalk import Kernel, KernelName
 from simulators.effects.kernel_table import check_points
 from simulators.effects.lut import HARMONICS
@@ -88,9 +88,10 @@ class PhaseModulator(Modulator):
     A measured look-up table takes the place of the data sheet's ``stroke``, ``levels`` and ``bits``:
     ``response = "my_lut.csv"``, columns ``level`` and ``phase`` (rad), monotone. Commands then go to the grey level
     whose *measured* phase is nearest on the circle, as in a laboratory that drives its panel by the table. With
-    ``bits`` the table is read at 0 … 2^bits - 1, linear between its points; without, at its own levels. The file is
-    read once, here; the spec keeps what it says. What the table still errs by is ``gamma_error``, ``lut_residual``,
-    ``stroke_error``.
+    ``bits`` the table goes from 0 to 2^bits - 1 and is read at each of them, linear between its points; without, at
+    its own levels. The file is read once, here; the spec keeps what it says. A ``stroke`` or ``levels`` among the
+    changes to a device is refused beside a table, be it the device's own. What the table still errs by is
+    ``gamma_error``, ``lut_residual``, ``stroke_error``.
 
     A measured fringing kernel takes the place of a named shape: ``crosstalk_kernel = "my_kernel.csv"``, columns
     ``position`` (m) and ``response`` (any unit, not negative), linear between its points and zero beyond them. The
@@ -98,7 +99,8 @@ class PhaseModulator(Modulator):
     integral: position 0 is where a point of the panel is driven, and what the kernel holds at positive positions is
     felt towards greater x and y. A measured step's derivative, about the edge of the pixel, is such a table. Its own
     full width at half maximum becomes ``crosstalk_fwhm``, in place of a catalogue's; with one given beside it, it is
-    stretched about 0 to that width. This file too is read once: the spec keeps points (position in widths, response).
+    stretched about 0 to that width. This file too is read once: the spec keeps points (position in widths, response),
+    which may be given themselves, with a width. A kernel without a width would do nothing, and is refused.
     """
 
     kind: Literal["phase_modulator"] = "phase_modulator"
@@ -127,8 +129,11 @@ class PhaseModulator(Modulator):
         return with_tables(data, file) if isinstance(data, Mapping) else data
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed, checked as anew; a measured kernel brings its own width."""
-        return super().replace(**completed(changes))
+        """A copy with some fields changed, checked as anew.
+
+        A measured kernel brings its own width; without a width (None) the kernel is gone as well.
+        """
+        return super().replace(**completed(changes, {name: getattr(self, name) for name in type(self).model_fields}))
 
     @model_validator(mode="after")
     def _levels_and_gaps(self) -> Self:
@@ -139,6 +144,8 @@ class PhaseModulator(Modulator):
                 raise InputError("levels", value=self.levels, allowed="two different ones or more")
         if abs(self.dead_reflection) > 1:
             raise InputError("dead_reflection", value=self.dead_reflection, allowed="-1 to 1")
+        if self.crosstalk_kernel != type(self).model_fields["crosstalk_kernel"].default:
+            check_width(self.crosstalk_kernel, self.crosstalk_fwhm)
         return self
 
     def links(self) -> tuple[Link, ...]:

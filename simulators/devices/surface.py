@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
-import math
 
 import numpy as np
 import torch
@@ -14,8 +12,8 @@ from simulators import effects
 from simulators.bases import Basis, legendre
 from simulators.devices.chain import Element, same
 from simulators.devices.modulator import PhaseModulator
+from simulators.devices.pieces import Fringe, native_pieces, pieces
 from simulators.effects.crosstalk import Kernel
-from simulators.effects.kernel_table import half_maxima
 from simulators.random import State
 
 
@@ -26,11 +24,13 @@ class Surface:
         shape: (y, x) macro-pixels.
         native: native pixels a macro-pixel and axis.
         pitch: of the macro-pixel, m.
-        blur: nominal half maxima of the fringing field in macro-pixels (lower, upper); None: phases change at once.
+        fringe: fringing kernel and its nominal width, in native pixels if ``chequered``, else in macro-pixels; None:
+            phases change at once.
         fill: linear share of a native pixel that is open, where gaps are resolved; None: they are not.
         steps: what is shown changes from native pixel to native pixel.
         chequered: what is shown is given a native pixel, not a macro-pixel.
-        nodes: in each smooth piece of a pixel; one more than modes a pixel integrate the field to 1e-6 of its power.
+        nodes: in each smooth piece of a pixel; one more than modes a pixel, from 3 on, integrate the field to 1e-6 of
+            its power, with fringing of nominal width (``"super_gaussian"``: 3e-5).
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class Surface:
         native: int,
         pitch: float,
         *,
-        blur: tuple[float, float] | None = None,
+        fringe: Fringe | None = None,
         fill: float | None = None,
         steps: bool = False,
         chequered: bool = False,
         nodes: int = 3,
     ):
         self.shape, self.native, self.pitch, self.fill, self.chequered = shape, native, pitch, fill, chequered
-        edges = _native_pieces(native, fill) if chequered else _pieces(native, blur, fill, steps)
+        edges = native_pieces(native, fringe, fill, nodes) if chequered else pieces(native, fringe, fill, steps, nodes)
         points, weights = np.polynomial.legendre.leggauss(nodes)
         low, high = np.array(edges[:-1])[:, None], np.array(edges[1:])[:, None]
         self.nodes = torch.from_numpy(((high + low) / 2 + (high - low) / 2 * points).reshape(-1))
@@ -122,31 +122,6 @@ class Surface:
         return y[:, None] * x
 
 
-def _pieces(native: int, blur: tuple[float, float] | None, fill: float | None, steps: bool) -> list[float]:
-    """Where to cut a pixel, -1/2 … 1/2, so that what is shown is smooth in each piece."""
-    edges = {-0.5, 0.5}
-    if blur is not None:
-        middle, width = sum(blur) / 2, blur[1] - blur[0]
-        # What the edges on either side of the pixel spread into it.
-        for reach in (middle + share * width for share in (-1.25, -0.5, 0.5, 1.25)):
-            if 0 < abs(reach) < 0.45:
-                edges.add(math.copysign(0.5, -reach) + reach)
-    if fill is not None:
-        for i in range(native):
-            centre = (i + 0.5) / native - 0.5
-            edges |= {centre - fill / (2 * native), centre + fill / (2 * native)}
-    if steps:
-        edges |= {i / native - 0.5 for i in range(native)}
-    ordered = sorted(edges)
-    return [ordered[0], *(b for a, b in itertools.pairwise(ordered) if b - a > 1e-9)]
-
-
-def _native_pieces(native: int, fill: float | None) -> list[float]:
-    """Every native pixel in halves, over which fringing is smooth, and in its gaps; each in as many pieces."""
-    inside = [0.0, 0.5] if fill is None else [0.0, (1 - fill) / 2, 0.5, (1 + fill) / 2]
-    return [(i + share) / native - 0.5 for i in range(native) for share in inside] + [0.5]
-
-
 def surface_of(
     element: Element, native: int, *, steps: bool = False, chequered: bool = False, nodes: int = 3
 ) -> Surface | None:
@@ -165,19 +140,16 @@ def surface_of(
     resolved = element.has("fill") and spec.fill_model != "throughput"
     if not (element.has("crosstalk") or resolved or steps or chequered):
         return None
-    blur = _half_maxima(spec, pitch) if element.has("crosstalk") else None
+    fringe = _fringe(spec, pitch / native if chequered else pitch) if element.has("crosstalk") else None
     fill = spec.fill_factor**0.5 if resolved and spec.fill_factor else None
-    return Surface(element.pixels, native, pitch, blur=blur, fill=fill, steps=steps, chequered=chequered, nodes=nodes)
+    return Surface(
+        element.pixels, native, pitch, fringe=fringe, fill=fill, steps=steps, chequered=chequered, nodes=nodes
+    )
 
 
-def _half_maxima(spec: PhaseModulator, pitch: float) -> tuple[float, float] | None:
-    """Where the nominal fringing kernel falls to half its maximum, in macro-pixels."""
-    if spec.crosstalk_fwhm is None:
-        return None
-    kernel = spec.crosstalk_kernel
-    low, high = (-0.5, 0.5) if isinstance(kernel, str) else half_maxima(kernel)
-    width = spec.crosstalk_fwhm / pitch / (high - low)
-    return low * width, high * width
+def _fringe(spec: PhaseModulator, pitch: float) -> Fringe | None:
+    """The nominal fringing kernel of pixels ``pitch`` wide."""
+    return None if spec.crosstalk_fwhm is None else (spec.crosstalk_kernel, spec.crosstalk_fwhm / pitch)
 
 
 def plain_surface(shape: tuple[int, int]) -> Surface:

@@ -150,6 +150,11 @@ def test_the_source_of_a_table_may_be_given(tmp_path):
         ("", r"my_lut.csv: got 0 rows"),
         ("0,1\n255,1\n", r"my_lut.csv: phase: got 1 rad throughout"),
         ("0,0\n200,6\n", r"my_lut.csv: levels: got 0 to 200; allowed: all from 0 to 255"),
+        (
+            "0,0\n256,6\n",
+            r"my_lut.csv: levels: got 0 to 256; allowed: 0 to 255, .* of 8 bits; try: the bits of the panel",
+        ),
+        ("-1,0\n255,6\n", r"my_lut.csv: levels: got -1 to 255; allowed: 0 to 255"),
     ],
 )
 def test_a_bad_table_is_named_with_its_row(tmp_path, text, message):
@@ -185,6 +190,38 @@ crosstalk_kernel = "my_kernel.csv"
         assert device.stroke == pytest.approx(6.5)
         assert device.source_of("stroke").source == "interferometer, 2 May"
         assert device.crosstalk_fwhm == pytest.approx(3e-6)
+
+
+def test_a_change_that_a_table_overrules_is_refused(tmp_path):
+    """The table of a device's own file as well as one among the changes; what replaces what was read is none."""
+    path, _ = curve(tmp_path)
+    for figure, value in (("stroke", 6.0), ("levels", (0.0, 0.5, 1.0))):
+        wanted = rf"{figure}: got a change beside response = 'my_lut.csv'; allowed: one of the two.*; try: no {figure}"
+        with pytest.raises(InputError, match=wanted) as caught:
+            panel_of(path, **{figure: value})
+        assert "\n" not in str(caught.value)
+    assert panel_of(path).replace(stroke=6.0).stroke == 6.0
+    assert panel_of(path, levels=None) == panel_of(path)
+    head = 'kind = "phase_modulator"\npixel_pitch = "8 um"\nresolution = [1080, 1920]\nstroke = "1 turn"\nbits = 8\n'
+    write(tmp_path, head + 'response = "my_lut.csv"\n', "mine.toml")
+    text = (Path(__file__).parents[2] / "examples/bench.toml").read_text()
+
+    def loaded(device):
+        written = text.replace('device = "holoeye_pluto21_vis"\n', f"device = {device}\n")
+        return sim.Bench.load(write(tmp_path, written, "bench.toml")).stage[0].device
+
+    assert loaded('{ catalogue = "mine.toml" }').stroke == pytest.approx(6.5)  # what the data sheet says gives way
+    for device, message in (
+        ('{ catalogue = "mine.toml", stroke = "6 rad" }', "stroke: got a change beside response = 'my_lut.csv'"),
+        ('{ catalogue = "mine.toml", levels = [0, 0.5, 1] }', "levels: got a change beside response = 'my_lut.csv'"),
+        (
+            '{ catalogue = "holoeye_pluto21_vis", stroke = "6 rad", response = "my_lut.csv" }',
+            "stroke: got a change beside response = 'my_lut.csv'",
+        ),
+        ('{ catalogue = "mine.toml", bits = 4 }', "my_lut.csv: levels: got 0 to 255; allowed: 0 to 15, .* of 4 bits"),
+    ):
+        with pytest.raises(InputError, match=message):
+            loaded(device)
 
 
 def test_files_that_are_no_tables(tmp_path):

@@ -21,6 +21,7 @@ from simulators import effects
 from simulators.devices.catalogue.figures import figures
 from simulators.devices.measured import read_kernel
 from simulators.devices.modulator import PhaseModulator
+from simulators.devices.pieces import native_pieces, pieces
 from simulators.devices.show import show_phase
 from simulators.devices.surface import surface_of
 from simulators.effects.kernel_table import half_maxima, table_integral
@@ -293,6 +294,28 @@ def test_a_measured_kernel_leaves_the_width_of_a_catalogue_behind(tmp_path):
     assert len(names) == len(set(names))
 
 
+def test_a_kernel_without_a_width_is_refused():
+    """It would do nothing, whatever door it comes through."""
+    bare = panel()
+    assert bare.crosstalk_fwhm is None
+    allowed = r"without crosstalk_fwhm; allowed: .*full width at half maximum.*; try: crosstalk_fwhm = \"5 um\""
+    with pytest.raises(InputError, match="crosstalk_kernel: got a table of 3 points " + allowed) as caught:
+        bare.replace(crosstalk_kernel=LOPSIDED)
+    assert "\n" not in str(caught.value)
+    for name in ("gaussian", "exponential"):
+        with pytest.raises(InputError, match=f"crosstalk_kernel: got '{name}' " + allowed):
+            bare.replace(crosstalk_kernel=name)
+        assert bare.replace(crosstalk_kernel=name, crosstalk_fwhm=5e-6).crosstalk_kernel == name
+    for kernel in (LOPSIDED, "super_gaussian"):
+        with pytest.raises(InputError, match="crosstalk_kernel: got .* " + allowed):
+            PhaseModulator.from_dict(bare.to_dict() | {"crosstalk_kernel": kernel})
+    # At its default, it is no fringing; and no width takes the kernel along.
+    assert PhaseModulator.from_dict(bare.to_dict()) == bare
+    fringing = bare.replace(crosstalk_kernel=LOPSIDED, crosstalk_fwhm=5e-6)
+    assert fringing.replace(crosstalk_fwhm=None) == bare
+    assert panel("hamamatsu_x15213_02", crosstalk_fwhm=None).crosstalk_kernel == "gaussian"
+
+
 BENCH = """modes = [4, 4]
 source = {{ catalogue = "hene_633", optical_density = 4.0 }}
 input = {{ device = "holoeye_pluto21_vis_amplitude", macro_pixel = 8, relay = "thorlabs_ac254_100_a" }}
@@ -339,6 +362,24 @@ def test_a_bench_file_names_a_kernel_beside_it(tmp_path, monkeypatch, changes, w
         assert hash(sim.Bench.from_dict(again)) == hash(found)
     state = found.nominal(1)["panel[slm].crosstalk"]
     assert state.item() == pytest.approx(width)
+
+
+@pytest.mark.parametrize("kernel", ['"gaussian"', '"exponential"', "[[-1, 0], [0, 1], [1, 0]]"])
+@pytest.mark.parametrize("device", ["my_panel.toml", "holoeye_pluto21_vis"])
+def test_a_bench_file_with_a_kernel_and_no_width(tmp_path, device, kernel):
+    """The width of a measured kernel goes when the kernel does."""
+    write(tmp_path)
+    sheet = PANEL.replace('crosstalk_fwhm = "3 um"', 'crosstalk_kernel = "my_kernel.csv"')
+    (tmp_path / "my_panel.toml").write_text(sheet)
+    path = tmp_path / "bench.toml"
+
+    def loaded(changes):
+        path.write_text(BENCH.format(mask=MASK.format(device=device, changes=changes)))
+        return sim.Bench.load(path).stage[0].device
+
+    with pytest.raises(InputError, match=r"bench.toml: stage\[0\].device.*: crosstalk_kernel: got .* without cross"):
+        loaded(f", crosstalk_kernel = {kernel}")
+    assert loaded(f', crosstalk_kernel = {kernel}, crosstalk_fwhm = "4 um"').crosstalk_fwhm == pytest.approx(4e-6)
 
 
 def test_arrays_say_the_same_as_a_file_of_text(tmp_path):
@@ -485,6 +526,85 @@ def test_both_simulators_see_the_same_table(kernel):
     other = sim.Pixel(even, 2, order=4)
     field = other(commands, other.illuminate(values, state), state).unflatten(-1, (4, 4)).unflatten(-3, (4, 4))
     assert float((field[..., 0, :, 0] - wave).abs().square().sum() / power) > 1e-3
+
+
+def outputs_of(kind, bench, nodes=None, **options):
+    """The field at the detector, with so many nodes in each piece of a pixel; and how many a pixel has."""
+    counts = []
+
+    def with_nodes(element, native, **given):
+        found = surface_of(element, native, **(given | ({} if nodes is None else {"nodes": nodes})))
+        assert found is not None
+        counts.append(len(found.nodes))
+        return found
+
+    state, commands = bench.nominal(2), commands_for(bench, 2)
+    values = torch.rand(1, 3, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"simulators.{kind.lower()}.surface_of", with_nodes)
+        simulator = getattr(sim, kind)(bench, 2, **options)
+    return simulator(commands, simulator.illuminate(values, state), state), counts[0]
+
+
+def tabulated(shape, low=-30.0, high=60.0, points=361):
+    """A table of ``shape`` over positions in um, about a pixel of 64 um."""
+    x = np.linspace(low, high, points)
+    return tuple(zip(x.tolist(), shape(x).tolist(), strict=True))
+
+
+HARD = {
+    "a long tail": ((-1.0, 0.0), (0.0, 1.0), (1.0, 0.5), (1.01, 0.3), (24.0, 0.3), (24.1, 0.0)),
+    "a second lobe": tabulated(lambda x: np.exp(-((x / 1.5) ** 2)) + 0.4 * np.exp(-(((x - 20) / 3) ** 2))),
+    "a narrow second lobe": tabulated(lambda x: np.exp(-((x / 1.5) ** 2)) + 0.2 * np.exp(-(((x - 20) / 1.5) ** 2))),
+    "a pedestal": tabulated(lambda x: np.exp(-((x / 1.8) ** 2)) + 0.1 * np.exp(-np.abs(x) / 12), -30, 30),
+    "a lobe on the pixel after the next": tabulated(
+        lambda x: np.exp(-((x / 2) ** 2)) + 0.3 * np.exp(-(((x - 90) / 3) ** 2)), -30, 120, 601
+    ),
+    "noise": tabulated(
+        lambda x: np.clip(np.exp(-((x / 2.1) ** 2)) + 0.02 * np.random.default_rng(0).standard_normal(len(x)), 0, None),
+        -30,
+        30,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("Pixel", {"order": 2}), ("Pixel", {"order": 3}), ("Wave", {"samples": 4})]
+)
+@pytest.mark.parametrize("name", HARD)
+def test_a_few_nodes_see_all_of_a_table(name, kind, options):
+    """To 1e-6 of the power, against many nodes a piece; on hardly more nodes than a Gaussian is given, 15 and 20."""
+    low, high = half_maxima(HARD[name])
+    bench = bench_of(HARD[name], width=(high - low) * 1e-6).only("*.crosstalk")
+    found, count = outputs_of(kind, bench, **options)
+    exact, _ = outputs_of(kind, bench, nodes=12, **options)
+    assert float((found - exact).abs().square().sum() / exact.abs().square().sum()) < 1e-6
+    assert count <= 36
+
+
+@pytest.mark.parametrize("width", [2.5e-6, 5e-6, 12e-6])
+@pytest.mark.parametrize(("kernel", "least"), [("gaussian", 1e-6), ("exponential", 1e-6), ("super_gaussian", 3e-5)])
+def test_a_few_nodes_see_all_of_a_named_kernel(kernel, least, width):
+    bench = bench_of(kernel, width=width).only("*.crosstalk")
+    found, exact = (outputs_of("Pixel", bench, nodes=nodes, order=2)[0] for nodes in (None, 12))
+    assert float((found - exact).abs().square().sum() / exact.abs().square().sum()) < least
+
+
+def test_pieces_do_not_hang_on_how_finely_a_table_is_sampled():
+    """And gaps between pixels, where they are resolved, are among the cuts, as are the native pixels of a board."""
+    fringe = (HARD["a long tail"], 0.03)
+    places, responses = np.array(fringe[0]).T
+    x = np.union1d(np.linspace(-1, 24.1, 2511), places)
+    finer = tuple(zip(x.tolist(), np.interp(x, places, responses).tolist(), strict=True)), 0.03
+    assert pieces(1, fringe, None, False, 3) == pytest.approx(pieces(1, finer, None, False, 3), abs=1e-9)
+    gaps = {(i + 0.5) / 2 - 0.5 + side * 0.9 / 4 for i in (0, 1) for side in (-1, 1)}
+    found = pieces(2, fringe, 0.9, True, 3)
+    assert all(min(abs(cut - edge) for cut in found) < 1e-12 for edge in (*gaps, -0.5, 0.0, 0.5))
+    board = np.array(native_pieces(2, (HARD["a second lobe"], 0.03), 0.9, 3))
+    assert all(np.abs(board - edge).min() < 1e-12 for edge in gaps)
+    count = len(board) // 2  # as many in each native pixel, in the same places
+    assert board[count : 2 * count] == pytest.approx(board[:count] + 0.5, abs=1e-12)
+    assert count > len(native_pieces(2, ("gaussian", 0.06), 0.9, 3)) // 2
 
 
 @pytest.mark.parametrize("kind", ["Pixel", "Wave"])
