@@ -27,7 +27,7 @@ _STYLES = (
 
 
 def study(found: xr.Dataset) -> Figure:
-    """Accuracy against what was varied, a line a method, a band its 95 % interval over seeds.
+    """Accuracy against what was varied, a line a method, a bar its 95 % interval over seeds; a little side by side.
 
     Args:
         found: of :func:`photonic_acdc.studies.study`, its ``study.nc``.
@@ -65,12 +65,11 @@ def _draw(ax: Axes, part: xr.Dataset) -> None:
         mean, width = one["mean"].values, one["half_width"].values
         known = np.isfinite(mean)
         style: dict[str, Any] = {"marker": marker, "color": colour, "label": str(method), "markeredgecolor": "white"}
-        if named:
-            beside = x + 0.12 * (i - (len(methods) - 1) / 2)  # names have no order that a line could follow
-            ax.errorbar(beside[known], mean[known], width[known], capsize=2, linestyle="", elinewidth=1.2, **style)
-        else:
-            ax.fill_between(x[known], (mean - width)[known], (mean + width)[known], color=colour, alpha=0.15, lw=0)
-            ax.plot(x[known], mean[known], linewidth=1.5, **style)
+        by = (0.12 if named else 0.05) * (i - (len(methods) - 1) / 2)
+        beside = _beside(x, by, logarithmic=bool(part.attrs["logarithmic"]))
+        # Names have no order that a line could follow.
+        line = {"linestyle": "" if named else "-", "linewidth": 1.5, "elinewidth": 1.2, "capsize": 2}
+        ax.errorbar(beside[known], mean[known], width[known], **line, **style)
     if named:
         names = [str(place) for place in places]
         long = max(map(len, names)) > 8
@@ -86,3 +85,10 @@ def _draw(ax: Axes, part: xr.Dataset) -> None:
     units = part[axis].attrs["units"]
     ax.set_xlabel(part[axis].attrs["long_name"] + ("" if units == "1" else f" ({units})"))
     percent(ax)
+
+
+def _beside(x: np.ndarray, by: float, *, logarithmic: bool) -> np.ndarray:
+    """Places moved by a share of the smallest distance, so that bars do not hide each other."""
+    along = np.log(x) if logarithmic else x
+    moved = along + by * (np.diff(along).min() if len(x) > 1 else 1.0)
+    return np.exp(moved) if logarithmic else moved
