@@ -77,6 +77,8 @@ def _draw(ax: Axes, part: xr.Dataset) -> None:
         ax.set_xticks(x, names, **slanted)
     elif part.attrs["logarithmic"]:
         ax.set_xscale("log")
+        ax.set_xticks(x, [f"{place:g}" for place in x])
+        ax.minorticks_off()
     marks = json.loads(part.attrs["marks"])
     for i, (at, text) in enumerate(marks):
         ax.axvline(at, color="0.6", linewidth=0.8, linestyle=":")
