@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from running import TINY, spots_of_one_brightness
 from test_config import BAD, UNFIT
 from typer.testing import CliRunner
 
@@ -21,32 +22,9 @@ from simulators.devices import catalogue
 
 COMMANDS = ("run", "demo", "search", "study", "devices")
 
-TINY = """
-seeds = [0]
-[data]
-source = "own.npz"
-[model]
-modes = [4, 4]
-stages = 1
-[training]
-epochs = 3
-batch_size = 8
-threads = 1
-[evaluation]
-realisations = 2
-budget_realisations = 1
-photon_realisations = 1
-front_weights = [0.1]
-front_epochs = 1
-front_realisations = 1
-"""
-
 
 def arrays():
-    rng = np.random.default_rng(0)
-    y = np.arange(60) % 3
-    x = 0.4 * rng.random((60, 16)) + 0.6 * np.eye(16)[5 * y]
-    x[:, 15] = 1  # the largest value, on both sides of the split
+    x, y = spots_of_one_brightness()
     return {"x": x, "y": y}
 
 
