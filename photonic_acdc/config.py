@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -96,7 +96,8 @@ class RunConfig(Spec):
         """
         path = Path(path)
         data: dict[str, Any] = {"name": path.stem, **read_toml(path)}
-        return located(cls.from_dict(data, file=str(path)), path)
+        config = cls.from_dict(data, file=str(path))
+        return config.replace(**located(path, config.data, config.bench))
 
     def make_bench(self, *, complex_masks: bool = False) -> Bench:
         """The bench of this run; with amplitude panels on its masks where asked for (reference bench only).
@@ -131,17 +132,13 @@ class RunConfig(Spec):
             raise InputError(f"bench.drop: {error.quantity}", allowed=error.allowed) from None
 
 
-Configured = TypeVar("Configured", bound=Spec)
-
-
-def located(config: Configured, path: Path) -> Configured:
-    """``config``, read from ``path``, with its data and its bench where they lie; it has tables of both."""
-    data, bench = getattr(config, "data"), getattr(config, "bench")  # noqa: B009  # of any configuration
+def located(path: Path, data: DataConfig, bench: BenchConfig) -> dict[str, Any]:
+    """Data and bench of a configuration read from ``path``, where they lie."""
     if data.source.endswith(".npz"):
-        config = config.replace(data=data.replace(source=str(beside(path, data.source))))
+        data = data.replace(source=str(beside(path, data.source)))
     if bench.file:
-        config = config.replace(bench=bench.replace(file=str(beside(path, bench.file))))
-    return config
+        bench = bench.replace(file=str(beside(path, bench.file)))
+    return {"data": data, "bench": bench}
 
 
 def beside(config: Path, file: str) -> Path:

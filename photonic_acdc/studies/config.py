@@ -97,7 +97,7 @@ class StudyConfig(Spec):
         if config.study not in STUDIES:
             raise InputError(f"{path}: study", value=repr(config.study), allowed=nearest(config.study, STUDIES))
         chosen = module_of(config.study).Options.from_dict(options, file=f"{path}: options")
-        return located(config.replace(options=chosen), path)
+        return config.replace(options=chosen, **located(path, config.data, config.bench))
 
     def quick(self) -> Self:
         """A first look: two seeds, short trainings, few benches, few points; its name says so."""
