@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -61,6 +61,8 @@ class Crossing:
 
     def __call__(self, field: Tensor, book: Callable[[str, Tensor], None] | None = None) -> Tensor:
         """The field behind; ``book`` is told what has just acted, and what is left of the field."""
+        if book is None and self.transmission is not None:
+            return self._dimmed()(field)
         if self.turn_front is not None:
             field = _booked(book, "spill", turned(field, *self.turn_front))
         field = _booked(book, "spill", along_axes(self.front[0], field, self.front[1]))
@@ -70,11 +72,14 @@ class Crossing:
             field = _booked(book, "spill", along_axes(self.back[0], field, self.back[1]))
         if self.turn_back is not None:
             field = _booked(book, "spill", turned(field, *self.turn_back))
-        return _booked(book, "transmission", self._lossy(field))
+        if self.transmission is not None:
+            field = _booked(book, "transmission", effects.attenuate(field, pixelwise(self.transmission)))
+        return field
 
     def adjoint(self, field: Tensor) -> Tensor:
         """The adjoint (not the inverse)."""
-        field = self._lossy(field)
+        if self.transmission is not None:
+            return self._dimmed().adjoint(field)
         if self.turn_back is not None:
             field = turned(field, *self.turn_back, adjoint=True)
         if self.pupil is not None:
@@ -85,8 +90,11 @@ class Crossing:
             field = turned(field, *self.turn_front, adjoint=True)
         return field
 
-    def _lossy(self, field: Tensor) -> Tensor:
-        return field if self.transmission is None else effects.attenuate(field, pixelwise(self.transmission))
+    def _dimmed(self) -> Crossing:
+        """The same path with its loss in a matrix, which is smaller than the fields."""
+        assert self.transmission is not None
+        dimmed = effects.attenuate(self.front[0], pixelwise(self.transmission))
+        return replace(self, front=(dimmed, self.front[1]), transmission=None)
 
 
 class Paths:
@@ -130,18 +138,30 @@ class Paths:
         }
         window = self._window(j)
         if window is None:
-            matrices = [self._matrix((j, axis), front[axis], back[axis], place.path(axis), dtype) for axis in (0, 1)]
+            y, x = self._matrices((j,), front, back, (place.path(0), place.path(1)), dtype)
             if isinstance(lens.spec, Lens) and lens.spec.axes == "x":
-                matrices[0] = place.image(front[0], back[0]).to(dtype)
-            return Crossing((matrices[0], matrices[1]), **parts)
-        halves = [place.halves(axis, window.width) for axis in (0, 1)]
-        to = [self._matrix((j, axis, 0), front[axis], window.basis, halves[axis][0], dtype) for axis in (0, 1)]
-        on = [self._matrix((j, axis, 1), window.basis, back[axis], halves[axis][1], dtype) for axis in (0, 1)]
+                y = place.image(front[0], back[0]).to(dtype)
+            return Crossing((y, x), **parts)
+        (to_y, on_y), (to_x, on_x) = (place.halves(axis, window.width) for axis in (0, 1))
+        middle = (window.basis, window.basis)
+        to = self._matrices((j, "to"), front, middle, (to_y, to_x), dtype)
+        on = self._matrices((j, "on"), middle, back, (on_y, on_x), dtype)
         pupil = window.pupil(lens, state, place.wavelength(), device).to(dtype)
-        return Crossing((to[0], to[1]), pupil, (on[0], on[1]), **parts)
+        return Crossing(to, pupil, on, **parts)
+
+    def _matrices(
+        self, key: tuple, front: Plane, back: Plane, paths: tuple[Path, Path], dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        """Along y and along x: one matrix where the axes are alike."""
+        y = self._matrix((*key, 0), front[0], back[0], paths[0], dtype)
+        figures = [_figures(path) for path in paths]
+        square = front[0] is front[1] and back[0] is back[1]
+        if square and not learned(*figures[0], *figures[1]) and all(map(_alike, *figures)):
+            return y, y
+        return y, self._matrix((*key, 1), front[1], back[1], paths[1], dtype)
 
     def _matrix(self, key: tuple, front: Basis, back: Basis, path: Path, dtype: torch.dtype) -> Tensor:
-        figures = [value for field in fields(path) if not isinstance(value := getattr(path, field.name), tuple)]
+        figures = _figures(path)
         if torch.is_grad_enabled() and learned(*figures):
             return path_matrix(front, back, path).to(dtype)
         kept = self._kept.get((*key, dtype))
@@ -211,6 +231,10 @@ def _booked(book: Callable[[str, Tensor], None] | None, cause: str, field: Tenso
     if book is not None:
         book(cause, field)
     return field
+
+
+def _figures(path: Path) -> list[Tensor | None]:
+    return [value for field in fields(path) if not isinstance(value := getattr(path, field.name), tuple)]
 
 
 def _alike(a: Tensor | None, b: Tensor | None) -> bool:
