@@ -81,9 +81,9 @@ def test_the_books_balance(modes, stages, wave, figure, radius, seed):
     # Of sampled fields the power is known to the error of the samples.
     assert min(loss.power for loss in books.losses) >= -(1e-5 if wave else 1e-12) * reached
     assert sum(books.by("cause").values()) == pytest.approx(sum(books.by("address").values()))
-    # An input that lies a pixel beside a mask of one pixel misses it.
+    # An input that lies a pixel beside a mask of one row or column misses it.
     assert 0 <= books.detected < reached
-    assert books.detected > 0 or max(modes) == 1
+    assert books.detected > 0 or min(modes) == 1
 
 
 def test_the_books_name_the_cause():
