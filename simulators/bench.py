@@ -7,7 +7,7 @@ A cascade of K stages repeats the stage. Every device has an address (``"stage[1
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Self
 
 import torch
@@ -140,6 +140,31 @@ class Bench(Spec):
         """This bench without the effects that match; draws and addresses stay as they are. Raises as :meth:`only`."""
         self._check_patterns(patterns)
         return self.replace(drop=self.drop + patterns)
+
+    def with_levels(
+        self, *, bits: int | None = None, levels: Sequence[float] | None = None, input_too: bool = True
+    ) -> Bench:
+        """This bench with other levels on both masks: 2^bits even ones, or any shares of the stroke; None: continuous.
+
+        Args:
+            bits: of the masks and the panels relayed onto them, and of the input panel.
+            levels: of the masks, in place of ``bits``.
+            input_too: whether the input panel has ``bits`` as well.
+
+        Raises:
+            InputError: bits that are not the panel's.
+        """
+        changes = {"bits": bits, "levels": None if levels is None else tuple(levels)}
+        stage = list(self.stage)
+        for i in (0, 2):
+            stage[i] = stage[i].replace(device=stage[i].device.replace(**changes))
+            companion = stage[i].companion
+            if companion is not None and levels is None:
+                stage[i] = stage[i].replace(companion=companion.replace(bits=bits))
+        writer = self.input
+        if bits is not None and input_too:
+            writer = writer.replace(device=writer.device.replace(bits=bits))
+        return self.replace(stage=tuple(stage), input=writer)
 
     def _check_patterns(self, patterns: tuple[str, ...]) -> None:
         known = [str(effect) for effect in self.replace(keep=None, drop=()).effects(_PATTERN_STAGES)]

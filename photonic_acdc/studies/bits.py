@@ -20,7 +20,7 @@ from photonic_acdc.config import Count
 from photonic_acdc.optical import rebind
 from photonic_acdc.optical.ranges import learn_ranges
 from photonic_acdc.studies.config import Options as Base
-from photonic_acdc.studies.config import StudyConfig, with_levels
+from photonic_acdc.studies.config import StudyConfig
 from photonic_acdc.studies.laboratory import Laboratory
 from photonic_acdc.studies.results import About, Point, against, conclusions
 from photonic_acdc.training.annealing import AnnealedLevels
@@ -50,7 +50,7 @@ class Options(Base):
     def check(self, config: StudyConfig, bench: Bench) -> None:
         """The panels carry so many bits."""
         for bits in self.bits:
-            with_levels(bench, bits=bits)
+            bench.with_levels(bits=bits)
 
 
 def measure(laboratory: Laboratory) -> list[Point]:
@@ -58,11 +58,11 @@ def measure(laboratory: Laboratory) -> list[Point]:
     options = laboratory.config.options
     assert isinstance(options, Options)
     places: dict[str, Bench] = {
-        str(2**bits): with_levels(laboratory.bench, bits=bits, input_too=False) for bits in options.bits
+        str(2**bits): laboratory.bench.with_levels(bits=bits, input_too=False) for bits in options.bits
     }
     if options.mirrors:
-        places[MIRRORS] = with_levels(laboratory.bench, levels=PLM_P67)
-    continuous = with_levels(laboratory.bench, bits=None)
+        places[MIRRORS] = laboratory.bench.with_levels(levels=PLM_P67)
+    continuous = laboratory.bench.with_levels(bits=None)
     plain = laboratory.train("continuous", laboratory.optical(continuous), noise_mode="sample")
     found = []
     for at, bench in places.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -130,28 +129,7 @@ class StudyConfig(Spec):
             InputError: as :meth:`RunConfig.make_bench`.
         """
         bench = self.as_run().make_bench()
-        return bench if self.bench.bits is None else with_levels(bench, bits=self.bench.bits)
-
-
-def with_levels(
-    bench: Bench, *, bits: int | None = None, levels: Sequence[float] | None = None, input_too: bool = True
-) -> Bench:
-    """``bench`` with other levels on both masks: 2^bits even ones, or any shares of the stroke.
-
-    Args:
-        bench: any.
-        bits: of the masks, and of the input panel.
-        levels: of the masks, in place of ``bits``.
-        input_too: whether the input panel has ``bits`` as well.
-    """
-    changes = {"bits": bits, "levels": None if levels is None else tuple(levels)}
-    stage = [
-        place if i % 2 else place.replace(device=place.device.replace(**changes)) for i, place in enumerate(bench.stage)
-    ]
-    writer = bench.input
-    if bits is not None and input_too:
-        writer = writer.replace(device=writer.device.replace(bits=bits))
-    return bench.replace(stage=tuple(stage), input=writer)
+        return bench if self.bench.bits is None else bench.with_levels(bits=self.bench.bits)
 
 
 def check_lenses(bench: Bench) -> None:

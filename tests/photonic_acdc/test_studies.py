@@ -13,7 +13,7 @@ from photonic_acdc import plots
 from photonic_acdc.runs.folder import RunFolder
 from photonic_acdc.studies import StudyConfig, four_bits, study
 from photonic_acdc.studies import job as job_module
-from photonic_acdc.studies.config import STUDIES, Options, module_of, with_levels
+from photonic_acdc.studies.config import STUDIES, Options, module_of
 from photonic_acdc.studies.laboratory import Laboratory
 from photonic_acdc.studies.results import About, Point, against, conclusions, dataset, half_width, rows
 from simulators.effects.level_tables import PLM_P67
@@ -123,9 +123,9 @@ def test_examples_show_the_defaults():
 
 def test_levels_of_both_kinds():
     bench = reference_bench((4, 4))
-    four = with_levels(bench, bits=4)
+    four = bench.with_levels(bits=4)
     assert four.stage[0].device.bits == four.stage[2].device.bits == four.input.device.bits == 4
-    mirrors = with_levels(bench, levels=PLM_P67)
+    mirrors = bench.with_levels(levels=PLM_P67)
     assert mirrors.stage[0].device.levels == tuple(PLM_P67)
     assert mirrors.stage[0].device.bits is None
     assert mirrors.input.device.bits == bench.input.device.bits
