@@ -10,7 +10,7 @@
 | ``tensor_train`` | :class:`TensorTrain` |
 | ``monarch`` | :class:`Monarch` |
 | ``hybrid`` | :class:`Hybrid`: any of these plus a low-rank or sparse correction |
-| ``activations`` | :class:`Intensity`, :class:`Real`, :class:`CReLU`, :class:`ModReLU`; :class:`Permutation` |
+| ``activations`` | such as :class:`Intensity`, :class:`Real`; :class:`Permutation`; :class:`First` |
 | ``even`` | an ACDC cascade as an AFDF cascade of twice the features |
 | ``replace``, ``compare`` | into a model in place of ``nn.Linear``, and what that changes |
 | ``fit``, ``groups`` | least squares from a dense layer; the optimiser's groups |
@@ -18,7 +18,7 @@
 """
 
 from photonic_acdc.layers.acdc import ACDC
-from photonic_acdc.layers.activations import CReLU, Intensity, ModReLU, Permutation, Real
+from photonic_acdc.layers.activations import CReLU, First, Intensity, ModReLU, Permutation, Real
 from photonic_acdc.layers.afdf import AFDF
 from photonic_acdc.layers.circulant import BlockCirculant, Circulant
 from photonic_acdc.layers.compare import Comparison, compare
@@ -44,6 +44,7 @@ __all__ = [
     "EvenExtension",
     "EvenPart",
     "Fastfood",
+    "First",
     "Hybrid",
     "Intensity",
     "LowRank",

@@ -1,4 +1,4 @@
-"""Element-wise functions of complex amplitudes, and a fixed permutation."""
+"""Element-wise functions of complex amplitudes, a fixed permutation, and the first features."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from photonic_acdc.layers.check import last_axis, positive
+from simulators.errors import InputError
 
 
 class Intensity(nn.Module):
@@ -97,6 +98,31 @@ class Permutation(nn.Module):
         """``x`` ``[..., N]``, its entries in the fixed order."""
         last_axis(x, self.features, "Permutation")
         return x.index_select(-1, self.order)
+
+    def extra_repr(self) -> str:
+        """What ``print(model)`` shows."""
+        return f"features={self.features}"
+
+
+class First(nn.Module):
+    """The first entries of the features: ``[..., N]`` → ``[..., features]``.
+
+    Args:
+        features: how many.
+
+    Raises:
+        InputError: features below 1; input with fewer.
+    """
+
+    def __init__(self, features: int):
+        super().__init__()
+        self.features = positive("First: features", features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` ``[..., N]``, N ≥ features."""
+        if x.shape[-1] < self.features:
+            raise InputError("First: last axis of the input", value=tuple(x.shape), allowed=f"≥ {self.features}")
+        return x[..., : self.features]
 
     def extra_repr(self) -> str:
         """What ``print(model)`` shows."""
