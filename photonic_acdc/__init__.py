@@ -33,12 +33,14 @@ _WHERE = {
     "range_parameters": "photonic_acdc.optical",
     "rebind": "photonic_acdc.optical",
     "recalibrate": "photonic_acdc.calibration",
+    "refine": "photonic_acdc.synthesis",
     "refit": "photonic_acdc.calibration",
     "replace_linear": "photonic_acdc.layers",
     "run": "photonic_acdc.runs",
     "save_tensors": "photonic_acdc.storage",
     "set_input_range": "photonic_acdc.optical",
     "soft_levels": "photonic_acdc.optical",
+    "synthesise": "photonic_acdc.synthesis",
     "to_optical": "photonic_acdc.optical",
     "train": "photonic_acdc.training",
 }
@@ -51,6 +53,7 @@ _PACKAGES = (
     "plots",
     "search",
     "studies",
+    "synthesis",
     "training",
     "transforms",
 )
@@ -83,6 +86,7 @@ __all__ = [
     "range_parameters",
     "rebind",
     "recalibrate",
+    "refine",
     "refit",
     "replace_linear",
     "run",
@@ -91,6 +95,8 @@ __all__ = [
     "set_input_range",
     "soft_levels",
     "studies",
+    "synthesis",
+    "synthesise",
     "to_optical",
     "train",
     "training",
@@ -98,7 +104,19 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from photonic_acdc import analysis, calibration, data, layers, layout, plots, search, studies, training, transforms
+    from photonic_acdc import (
+        analysis,
+        calibration,
+        data,
+        layers,
+        layout,
+        plots,
+        search,
+        studies,
+        synthesis,
+        training,
+        transforms,
+    )
     from photonic_acdc.analysis import diagnose
     from photonic_acdc.calibration import calibrate, calibration_patterns, program, recalibrate, refit
     from photonic_acdc.layers import parameter_groups, replace_linear
@@ -120,6 +138,7 @@ if TYPE_CHECKING:
     )
     from photonic_acdc.runs import run
     from photonic_acdc.storage import load_tensors, save_tensors
+    from photonic_acdc.synthesis import refine, synthesise
     from photonic_acdc.training import physics_aware, train
     from simulators.errors import InputError
 

@@ -106,18 +106,21 @@ class ExactMasks(nn.Module):
         layer: its parameters are used, not copied.
         bench: whose masks must be complex, except for ``logical``.
         logical: for ``Ideal``, whose Fourier plane has N modes: masks are relabelled, not mapped.
+        phases_alone: let a bench without amplitude panels show the phases of the masks, which is no longer exact.
 
     Raises:
         InputError: a bench without amplitude panels, or whose two lenses differ.
     """
 
-    def __init__(self, layer: AFDF, bench: Bench, *, logical: bool):
+    def __init__(self, layer: AFDF, bench: Bench, *, logical: bool, phases_alone: bool = False):
         super().__init__()
         self.layer, self.stages, self._modes, self._logical = layer, layer.stages, bench.modes, logical
         self._inverse: tuple[Tensor, Tensor] | None = None
+        self._complex = (True, True)
         if logical:
             return
-        if "phase_only" in (bench.stage[0].modulation, bench.stage[2].modulation):
+        self._complex = tuple(bench.stage[i].modulation != "phase_only" for i in (0, 2))
+        if not (all(self._complex) or phases_alone):
             raise InputError(
                 'mapping="exact" needs complex masks, and this bench shows phase alone',
                 remedy="an amplitude panel as stage[].companion (reference_bench(complex_masks=True)), "
@@ -139,8 +142,8 @@ class ExactMasks(nn.Module):
     def commands(self) -> list[Command]:
         """See :class:`Masks`."""
         return [
-            Command(torch.angle(mask / peak), mask.abs() / peak)
-            for mask, peak in ((mask, mask.abs().max()) for mask in self._masks())
+            Command(torch.angle(mask / peak), mask.abs() / peak if self._complex[j % 2] else None)
+            for j, (mask, peak) in enumerate((mask, mask.abs().max()) for mask in self._masks())
         ]
 
     def gain(self) -> Tensor:
