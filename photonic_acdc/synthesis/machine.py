@@ -30,10 +30,20 @@ class Machine:
         build: makes a simulator of (bench, stages).
         states: figures of the benches, one at least.
         matrix: A, complex128 ``[out, in]``, between the first modes.
+        inputs: what A is for, ``[n, in]``: errors are those of A x over these x; None: over all alike.
     """
 
-    def __init__(self, bench: Bench, stages: int, build: Build, states: Sequence[State], matrix: Tensor):
+    def __init__(
+        self,
+        bench: Bench,
+        stages: int,
+        build: Build,
+        states: Sequence[State],
+        matrix: Tensor,
+        inputs: Tensor | None = None,
+    ):
         self.bench, self.stages, self.matrix = bench, stages, matrix
+        self._spread = None if inputs is None else _square_root(inputs.to(matrix))
         self._states = states
         self._real = Seen(build(bench, stages), "coherent")
         self.has_levels = any(str(effect).endswith(".quantisation") for effect in _on_masks(bench))
@@ -68,7 +78,7 @@ class Machine:
 
     def fit(self, commands: Sequence[Command], *, levels: bool = True) -> Fit:
         """Error, light and scale of what the masks make."""
-        return agreement(self.blocks(commands, levels=levels), self.matrix)
+        return agreement(self.blocks(commands, levels=levels), self.matrix, self._spread)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +86,7 @@ class Fit:
     """Agreement of machines with a matrix.
 
     Attributes:
-        nmse: ‖A - T/c‖² / ‖A‖² at its best c, ``[R]``: the sine squared of the angle between A and T.
+        nmse: ‖T - c A‖² / ‖T‖² at its best c, ``[R]``: the sine squared of the angle between A and T.
         scale: c of least ‖T - c A‖, complex ``[R]``.
         light: (|c| σ_max)², ``[R]``: what the input most favoured by A keeps.
     """
@@ -86,15 +96,21 @@ class Fit:
     light: Tensor
 
 
-def agreement(blocks: Tensor, matrix: Tensor) -> Fit:
-    """Of ``[R, out, in]`` with ``[out, in]``."""
-    inner = (matrix.conj() * blocks).sum((-2, -1))
-    size = matrix.abs().square().sum()
-    scale = inner / size
+def agreement(blocks: Tensor, matrix: Tensor, spread: Tensor | None = None) -> Fit:
+    """Of ``[R, out, in]`` with ``[out, in]``; ``spread``: S ``[in, in]``, for T S and A S in place of T and A."""
+    made, wanted = (blocks, matrix) if spread is None else (blocks @ spread, matrix @ spread)
+    inner = (wanted.conj() * made).sum((-2, -1))
+    scale = inner / wanted.abs().square().sum()
     # Not 1 - |cos|²: what is left of T beside A is small, and rounding of 1 is not.
-    rest = (blocks - scale[:, None, None] * matrix).abs().square().sum((-2, -1))
-    nmse = rest / blocks.abs().square().sum((-2, -1))
+    rest = (made - scale[:, None, None] * wanted).abs().square().sum((-2, -1))
+    nmse = rest / made.abs().square().sum((-2, -1))
     return Fit(nmse, scale, (scale.abs() * torch.linalg.matrix_norm(matrix, ord=2)) ** 2)
+
+
+def _square_root(inputs: Tensor) -> Tensor:
+    """S with S S* the mean of x x*: over S all errors are as over the inputs."""
+    _, singular, vh = torch.linalg.svd(inputs / math.sqrt(len(inputs)), full_matrices=False)
+    return vh.mT * singular
 
 
 def stages_for(bench: Bench, rows: int, columns: int) -> int:

@@ -35,8 +35,8 @@ _SETTLED = (0.5, 0.7, 0.8, 0.88, 0.93, 0.96, 0.98, 0.99, 1.0)
 class Refined:
     """What :func:`refine` has found.
 
-    Errors are NMSE, ‖A - T/c‖² / ‖A‖² of the matrix T that the bench performs at the best constant c, a mean over the
-    benches.
+    Errors are NMSE, ‖T - c A‖² / ‖T‖² of the matrix T that the bench performs at the best constant c, a mean over the
+    benches; over the inputs given where some were.
 
     Attributes:
         optic: the bench with the masks found, read coherently: x ``[..., in]`` → nearly A x.
@@ -65,6 +65,7 @@ def refine(
     *,
     stages: int | None = None,
     start: Start = "flat",
+    inputs: Tensor | None = None,
     seed: int | None = None,
     realisations: int = 1,
     iterations: int = 200,
@@ -91,6 +92,8 @@ def refine(
         stages: K; None: a quarter more numbers that matter in the masks than in the matrix; with ``start="exact"``
             those of the synthesis.
         start: ``"flat"``: nearly flat masks; ``"exact"``: the synthesis's own, mapped; the grid is then the bench's.
+        inputs: what the matrix is for, ``[n, in]``: T and A then stand for T S and A S with S S* = ⟨x x*⟩, so that
+            errors count where the data are. None: all inputs alike.
         seed: of benches as built, and of the starts; None: the nominal bench.
         realisations: how many benches, fitted together; one: for that bench alone.
         iterations: of L-BFGS at most, before levels; two fifths of it in each of the rounds with levels.
@@ -118,6 +121,9 @@ def refine(
         raise InputError("refine: modes of the bench", value=modes, allowed=f"at least {max(matrix.shape)}")
     if seed is None and realisations > 1:
         raise InputError("refine: realisations without a seed", value=realisations, allowed="1: the nominal bench")
+    if inputs is not None and (inputs.ndim != 2 or inputs.shape[1] != matrix.shape[1] or not inputs.abs().max() > 0):
+        value = f"shape {tuple(inputs.shape)}" if inputs.ndim != 2 or inputs.shape[1] != matrix.shape[1] else "zeros"
+        raise InputError("refine: inputs", value=value, allowed=f"rows [n, {matrix.shape[1]}], not all of them zero")
     if stages is None:
         stages = synthesis.stages if start == "exact" else stages_for(bench, *matrix.shape)
     positive("refine: stages", stages)
@@ -128,7 +134,7 @@ def refine(
             states = [bench.nominal(count)]
         else:
             states = [Realisations(check_seed(seed), (r,)).draw(bench, count) for r in range(realisations)]
-        return Machine(bench, count, build, states, matrix)
+        return Machine(bench, count, build, states, matrix, inputs)
 
     mapped = _mapped(synthesis, bench)
     exact = math.nan if mapped is None else _mean(machine(synthesis.stages).fit(mapped).nmse)

@@ -176,6 +176,25 @@ def test_agreement():
         assert fit.light.item() == pytest.approx(0.05 * math.cos(angle) ** 2 * largest**2)
 
 
+def test_errors_count_where_the_inputs_are():
+    """Over the inputs themselves, one by one; and masks for them are better there than masks for all inputs."""
+    found, b = plan(), quiet(bench(bits=8))
+    drawn = stream(0, "tests", "inputs").standard_normal((2, 20, 2)) @ stream(1, "tests", "inputs").standard_normal(
+        (2, 6)
+    )
+    inputs = torch.from_numpy(drawn[0] + 1j * drawn[1])
+    own, every = (refine(found, b, stages=2, inputs=x, iterations=60) for x in (inputs, None))
+
+    def over_inputs(refined):
+        made = inputs @ seen_by_module(refined.optic, "mean", 6).mT
+        wanted = inputs @ found.matrix.mT
+        scale = (wanted.conj() * made).sum() / wanted.abs().square().sum()
+        return ((made - scale * wanted).abs().square().sum() / made.abs().square().sum()).item()
+
+    assert over_inputs(own) == pytest.approx(own.nmse, rel=1e-6)
+    assert own.nmse < over_inputs(every) / 10
+
+
 def test_stages_grow_with_the_matrix():
     b = bench((3, 4))
     assert stages_for(b, 12, 12) == math.ceil(1.25 * 288 / (12 + 2 * 35))
@@ -190,6 +209,8 @@ def test_stages_grow_with_the_matrix():
         ({"iterations": 0}, "iterations"),
         ({"realisations": 2}, "realisations without a seed"),
         ({"light_weight": -1.0}, "light_weight"),
+        ({"inputs": torch.ones(3, 5)}, r"inputs: got shape \(3, 5\); allowed: rows \[n, 6\]"),
+        ({"inputs": torch.zeros(3, 6)}, "inputs: got zeros"),
         ({"start": "exact", "stages": 2}, "start='exact'"),
     ],
 )
