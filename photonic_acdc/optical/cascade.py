@@ -317,7 +317,7 @@ class OpticalCascade(nn.Module):
             return simulator(commands, field, state, moments=moments, shots=shots)
         matrix = simulator.matrix(commands, state, moments=moments)
         side = simulator.order
-        out = field.flatten(-2) @ matrix.mT
+        out = field.flatten(-2).to(matrix.dtype) @ matrix.mT  # Ideal leaves a real input real
         return out.unflatten(-1, (self.bench.modes[0] * side, self.bench.modes[1] * side))
 
     def _book(self, bench: Bench, field: Tensor, fields: Tensor, values: Tensor) -> None:

@@ -84,6 +84,15 @@ def test_matrix_path_equals_direct_path():
 # --- the noise switch ------------------------------------------------------------------------------------
 
 
+def test_ideal_takes_more_real_rows_than_modes():
+    """They go through its matrix, which is complex, and are real themselves."""
+    layer = AFDF(4, 2, shape=(2, 2), dtype=torch.float64)
+    optic = pa.to_optical(layer, sim.reference_bench((2, 2)), sim.Ideal)
+    x = torch.rand(9, 4, dtype=torch.float64)
+    with pa.noise(optic, "off"):
+        assert (optic(x) - layer(x)).abs().max() < 1e-12
+
+
 @pytest.fixture
 def optic():
     model = nn.Sequential(AFDF(64, 2, shape=(8, 8)), Intensity(), nn.Linear(64, 3))
