@@ -8,7 +8,8 @@ A(c) = Σⱼ cʲ Dⱼ Pʲ has a null vector x, a linear factor divides A exactly
 .. math:: A = q(P)\,(P - R), \quad R = c\,(Px)/x, \qquad P - R = \mathrm{diag}(Px)\,(P - c)\,\mathrm{diag}(1/x)
 
 and P - c is a circulant. N - 1 divisions leave a diagonal. It needs null vectors without zeros, which almost all
-matrices have; what has too many zeros itself (permutations, triangles, blocks) has none and is refused.
+matrices have; what has too many zeros itself (permutations, triangles, blocks) has none and is refused. P may be any
+shift that reaches all places.
 
 Source: Huhtanen and Perämäki, J. Fourier Anal. Appl. 21, 1018 (2015); it is what makes N layers of an AFDF reach any
 matrix (Moczulski et al., arXiv:1511.05946).
@@ -16,6 +17,7 @@ matrix (Moczulski et al., arXiv:1511.05946).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +36,7 @@ TOLERANCE = 1e-10
 """Relative Frobenius error beyond which a factorisation is refused."""
 
 _ROUNDING = 8 * np.finfo(float).eps
-_ATTEMPTS = 3  # cyclic diagonals to begin at; matrices that fail from all of the three best were never seen to succeed
+_ATTEMPTS = 3  # cyclic diagonals to begin at: a matrix that is not generic fails from most
 
 
 class _NotGenericError(Exception):
@@ -61,7 +63,7 @@ def circulant_masks(matrix: Tensor | Complexes | Reals) -> Tensor:
     Source: Huhtanen and Perämäki, J. Fourier Anal. Appl. 21, 1018 (2015). Not modelled: any limit on the dynamic
     range of a mask.
     """
-    given = torch.as_tensor(matrix)
+    given = torch.as_tensor(np.ascontiguousarray(matrix) if isinstance(matrix, np.ndarray) else matrix)
     device, targets = given.device, given.detach().cpu().numpy().astype(complex)
     if targets.ndim == 2:
         targets = targets[None]
@@ -125,12 +127,13 @@ def _error(masks: Tensor, wanted: Complexes) -> float:
 
 @dataclass(frozen=True)
 class _Way:
-    """A matrix as Fʳ p(P) Pˢ."""
+    """A matrix as Fʳ p(P) Pˢ, of which the modes of p(P) Pˢ lie at a times their number."""
 
     power: int  # r of the unitary DFT
     bands: Complexes  # [m + 1, N], coefficients of p
     shift: int  # s
     margin: float  # what of the first and of the last coefficient is closest to 0
+    multiple: int  # a, without a common divisor with N: of circulants it makes circulants
 
     @property
     def circulant(self) -> bool:
@@ -154,21 +157,34 @@ def _ways(matrix: Complexes, power: int) -> list[_Way]:
 
     A generic matrix has those with r = 0, which differ in s; ends of p far from 0 are better, and they must be
     invertible. Of a matrix of few cyclic diagonals, or whose transform has few (the DFT itself, and a turn), p has a
-    low degree.
+    low degree. Where no two diagonals side by side are without zeros (a cosine transform of 9 modes), two that are a
+    apart may be.
     """
     n = len(matrix)
     for _ in range(power):
         matrix = np.fft.ifft(matrix, axis=0, norm="ortho")
-    bands = _bands(_filled(matrix))
+    matrix = _filled(matrix)
+    for multiple in range(1, max(2, (n + 1) // 2)):
+        order = multiple * np.arange(n) % n
+        ways = _beginnings(matrix[order][:, order], power, multiple) if math.gcd(multiple, n) == 1 else []
+        if ways:
+            return ways
+    return []
+
+
+def _beginnings(matrix: Complexes, power: int, multiple: int) -> list[_Way]:
+    """Those that differ in s."""
+    n = len(matrix)
+    bands = _bands(matrix)
     present = np.flatnonzero(bands.any(1))
     if len(present) == 0:
-        return [_Way(power, bands[:1], 0, 0.0)]
+        return [_Way(power, bands[:1], 0, 0.0, multiple)]
     smallest = np.abs(bands).min(1)
     ways = []
     for at, shift in enumerate(present):
         last = present[at - 1]
         chosen = bands[(shift + np.arange((last - shift) % n + 1)) % n]
-        ways.append(_Way(power, chosen, int(shift), min(smallest[shift], smallest[last])))
+        ways.append(_Way(power, chosen, int(shift), min(smallest[shift], smallest[last]), multiple))
     ways.sort(key=lambda way: (way.stages, -way.margin))
     possible = (way for way in ways if way.margin > 0 or len(way.bands) == 1 or way.circulant)
     return [way for way in possible if way.stages < n]
@@ -216,6 +232,8 @@ def _alternate(way: _Way) -> tuple[Complexes, Complexes]:
     if way.shift:  # Pˢ goes to the left through the first diagonal into the first circulant
         diagonals[0] = np.roll(diagonals[0], -way.shift)
         spectra[0] *= wave**way.shift
+    at = way.multiple * k % n
+    diagonals[:, at], spectra = diagonals.copy(), spectra[:, at]  # what scales places inverts frequencies
     # A transform is a circulant between chirps (Bluestein), F³ the inverse one.
     chirp = np.exp(-1j * np.pi * ((k * (k + n)) % (2 * n)) / n)
     if way.power == 3:
@@ -271,7 +289,9 @@ def _start(count: int, n: int) -> Complexes:
 def _flattest(bands: Complexes) -> tuple[complex, Complexes]:
     """Of the roots found from a few places, the one whose null vector has the most even modulus."""
     n = bands.shape[1]
-    for starts, radius in ((6, 1.0), (12, 0.8), (12, 1.25)):
+    # The product of all c^N is that of the first coefficient over the last: their mean, where none is close to 1.
+    mean = float(np.exp(np.mean(np.log(np.abs(bands[0])) - np.log(np.abs(bands[-1]))) / (len(bands) - 1)))
+    for starts, radius in ((6, 1.0), (12, 0.8), (12, 1.25), (12, mean)):
         # Null vectors of c and of c exp(2πi/N) are the same but for a ramp: a sector has all.
         c = radius * np.exp(2j * np.pi * (np.arange(starts) + 0.5) / (starts * n))
         found, x = _newton(bands, c, _inverse_iteration(bands, c, _start(starts, n), 3))
