@@ -21,12 +21,14 @@ class Task:
         shape: grid or line that the user wants; None: what the method needs, on a line.
         phase_only: no mask may dim.
         planes: masks at most; None: as many as it takes.
+        tolerance: relative error that the result may have.
     """
 
     matrix: Tensor
     shape: Grid | None
     phase_only: bool
     planes: int | None
+    tolerance: float
 
     @property
     def modes(self) -> int:
@@ -40,13 +42,21 @@ class Task:
 
     @property
     def unitary(self) -> bool:
-        """Whether every matrix is a multiple of a unitary one."""
-        return self.departure <= UNITARY
+        """Whether every matrix is a multiple of a unitary one, well within the tolerance."""
+        return self.departure <= self.unitary_to
+
+    @property
+    def unitary_to(self) -> float:
+        """Departure up to which a matrix counts as unitary."""
+        return max(UNITARY, self.tolerance / 10)
 
     def affords(self, planes: int) -> bool:
         """Whether the budget has room for that many masks."""
         return self.planes is None or planes <= self.planes
 
+
+#: A departure from unitarity that is likely rounding, of a matrix that came in single precision.
+SINGLE = 1e-4
 
 #: Masks that the closed forms take on n modes, and modes that they need for N.
 PLANES = {"unitary": (2, 5), "svd": (4, 9), "dilation": (2, 5)}
@@ -90,7 +100,10 @@ def choose(task: Task) -> tuple[str, str]:
         why = f"the matrix is unitary to {task.departure:.0e}" + ("" if task.planes is None else ", and ")
         candidates = ["unitary"]
     else:
-        why = "the matrix is not unitary" + (" and masks may not dim" if task.phase_only else "")
+        why = "the matrix is not unitary"
+        if task.departure < SINGLE:
+            why += f" to more than {task.departure:.0e} (tolerance={100 * task.departure:.0e} would take it as such)"
+        why += " and masks may not dim" if task.phase_only else ""
         candidates = ["dilation"] if task.phase_only else ["svd", "dilation"]
     obstacle = ""
     for method in candidates:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from photonic_acdc.analysis.tiles import one_thread
 from photonic_acdc.layers.check import non_negative, positive
 from photonic_acdc.optical.cascade import OpticalCascade
 from photonic_acdc.optical.masks import ExactMasks, GivenMasks
@@ -151,17 +152,16 @@ def refine(
     else:
         first = _flat(on_bench, bench, 0 if seed is None else seed)
     search = _Search(on_bench, first, light_weight, progress, iterations)
-    search.descend(iterations)
-    smooth = search.commands()
-    with torch.no_grad():
+    with one_thread():  # operations are small
+        search.descend(iterations)
+        smooth = [_detached(command) for command in search.commands()]
         rounded = on_bench.fit(smooth)
-    best, found = rounded, smooth
-    if on_bench.has_levels:
-        settled = search.settle(0 if seed is None else seed, max(1, 2 * iterations // 5))
-        with torch.no_grad():
+        best, found = rounded, smooth
+        if on_bench.has_levels:
+            settled = search.settle(0 if seed is None else seed, max(1, 2 * iterations // 5))
             fit = on_bench.fit(settled)
-        if _mean(fit.nmse) < _mean(best.nmse):
-            best, found = fit, settled
+            if _mean(fit.nmse) < _mean(best.nmse):
+                best, found = fit, settled
     optic = _installed(bench, stages, build, found, best, matrix.shape)
     return Refined(optic, exact, _mean(rounded.nmse), _mean(best.nmse), _mean(best.light))
 

@@ -6,6 +6,7 @@ import math
 import warnings
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from photonic_acdc.layers.check import positive
@@ -62,7 +63,7 @@ def synthesise(
         planes: masks at most (closed forms) or exactly (fits).
         gain: g of the amplitude, at most 1/σ_max, which closed forms reach and take for None; a fit of a matrix that
             is not unitary takes 0.9/σ_max: on the bound it takes more steps.
-        tolerance: relative error above which the result is refused.
+        tolerance: relative error above which the result is refused; a matrix counts as unitary to a tenth of it.
         strict: False: return it nonetheless, with a :class:`SynthesisWarning`; also below the number of masks that
             counting allows.
         starts, iterations, seed: of the fits.
@@ -86,7 +87,7 @@ def synthesise(
     check_seed(seed)
     whole = checked_matrix(matrix)
     batch = whole.reshape(-1, *whole.shape[-2:])
-    task = Task(batch, checked_shape(shape), phase_only, planes)
+    task = Task(batch, checked_shape(shape), phase_only, planes, tolerance)
     wanted = checked_gain(gain, batch)
     reason = "asked for"
     chosen: str = method
@@ -112,7 +113,7 @@ def _closed_form(task: Task, method: str, wanted: Tensor | None) -> tuple[Tensor
         raise InputError(
             "matrix",
             value=f"|U*U - 1| up to {task.departure:.1e} when scaled by 1/σ_max",
-            allowed=f"for method='unitary' at most {UNITARY:g}",
+            allowed=f"for method='unitary' at most {task.unitary_to:g}, a tenth of the tolerance",
             remedy="method='svd' or 'dilation'",
         )
     if method == "svd" and task.phase_only:
@@ -135,6 +136,9 @@ def _closed_form(task: Task, method: str, wanted: Tensor | None) -> tuple[Tensor
                 allowed=f"1/σ_max = {bound.max().item():g}: the phase masks of a unitary matrix lose nothing",
                 remedy="method='svd', whose middle mask dims",
             )
+        if task.departure > UNITARY:  # rounded to single precision, say: the unitary matrix nearest to it
+            w, _, vh = torch.linalg.svd(matrix)
+            return unitary_masks(w @ vh, grid), grid, bound
         return unitary_masks(matrix * bound[:, None, None], grid), grid, bound
     side = task.modes
     square = nn.functional.pad(matrix, (0, side - matrix.shape[-1], 0, side - matrix.shape[-2]))

@@ -190,6 +190,20 @@ def test_a_multiple_of_a_unitary_matrix_is_one():
     assert error(found) <= 1e-12
 
 
+def test_a_unitary_matrix_in_single_precision():
+    """By its digits it is none, and is said not to be; with a tolerance of that size it is."""
+    single = unitary(8).to(torch.complex64)
+    found = synthesise(single)
+    assert found.method == "svd"
+    assert re.search(r"not unitary to more than \de-07 \(tolerance=.*would take it", found.reason)
+    near = synthesise(single, tolerance=1e-5)
+    assert near.method == "unitary"
+    assert near.phase_only
+    assert 1e-9 < near.error < 1e-6
+    with pytest.raises(InputError, match=r"at most 1e-10, a tenth of the tolerance"):
+        synthesise(single, method="unitary")
+
+
 # --- grids ------------------------------------------------------------------------------------------------------------
 
 
