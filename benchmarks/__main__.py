@@ -19,6 +19,8 @@ NAMES = (
     "training_speed",
     "layers_speed",
     "simulators_speed",
+    "synthesis_speed",
+    "refinement",
     "regression",
     "layers_accuracy",
     "fc_replacement",

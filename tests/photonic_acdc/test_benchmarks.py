@@ -13,7 +13,7 @@ import xarray as xr
 from torch import nn
 
 from benchmarks import __main__ as runner
-from benchmarks import layers_accuracy, regression, results
+from benchmarks import layers_accuracy, regression, results, synthesis_speed
 from benchmarks.regression import Problem, Series, Settings, build, cell
 from benchmarks.timing import row
 from photonic_acdc import layers
@@ -358,3 +358,35 @@ def test_accuracy_makes_rows_a_dataset_and_a_figure(tmp_path, monkeypatch):
     on_front = by_case["mnist1d: ACDC and AFDF on the front"]
     assert on_front["target"] == 1
     assert on_front["met"] is (on_front["measured"] >= 1)
+
+
+def test_synthesis_is_timed_and_judged():
+    found = [
+        *synthesis_speed._by_size((8, 16), beside=16),
+        *synthesis_speed._fit(2, n=4),
+        *synthesis_speed._other_methods(1),
+        *synthesis_speed._batch(1, count=2, n=4),
+    ]
+    assert all(set(made) == KEYS for made in found)
+    assert len({made["case"] for made in found}) == len(found)
+    errors = [made for made in found if "error" in made["case"]]
+    assert len(errors) == 6
+    assert all(made["met"] and made["measured"] > 0 for made in errors)
+    (steps,) = (made["measured"] for made in found if made["case"].endswith("steps"))
+    assert 3 < steps < 200
+
+
+def test_a_peer_that_is_not_installed_is_left_out_and_said(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "phaseshift", None)
+    assert synthesis_speed._beside_phaseshift(4) == []
+    assert 'pip install "photonic-acdc[peers]"' in capsys.readouterr().err
+
+
+def test_phaseshift_finds_as_many_masks_of_the_same_matrix():
+    if synthesis_speed._peer() is None:
+        pytest.skip("phaseshift is not installed")
+    ratio, ours, theirs = synthesis_speed._beside_phaseshift(8)
+    assert ratio["target"] is None  # judged at N = 128 alone
+    assert ratio["measured"] > 0
+    assert ours["met"]
+    assert theirs["measured"] < 1e-12
