@@ -10,6 +10,8 @@
 | ``field`` | :func:`masks`, :func:`field_planes` |
 | ``bench`` | :func:`layout` |
 | ``studies`` | :func:`study` |
+| ``synthesis`` | :func:`synthesis` |
+| ``trade`` | :func:`planes_vs_error` |
 
 Functions that fill a whole figure return the ``Figure``; the others return the ``Axes``. Nothing is shown or saved.
 """
@@ -25,6 +27,8 @@ from photonic_acdc.plots.robustness import (
     accuracy_over_realisations,
 )
 from photonic_acdc.plots.studies import study
+from photonic_acdc.plots.synthesis import synthesis
+from photonic_acdc.plots.trade import planes_vs_error
 from photonic_acdc.plots.training import training_curves
 
 __all__ = [
@@ -38,6 +42,8 @@ __all__ = [
     "mask_image",
     "masks",
     "pareto",
+    "planes_vs_error",
     "study",
+    "synthesis",
     "training_curves",
 ]
