@@ -108,17 +108,72 @@ def study(
     Example: photonic-acdc study examples/bits.toml --quick
     """
     from photonic_acdc.cli import tables
-    from photonic_acdc.studies import StudyConfig
+    from photonic_acdc.studies import load
     from photonic_acdc.studies import study as study_job
 
-    settings = StudyConfig.load(config)
+    settings = load(config)
     settings = settings.quick() if quick else settings
     with _errors_of(config), _interruptible(), _room_on_disk(), tables.progress() as report:
         card = study_job(settings, directory, workers=workers, report=report, fresh=fresh)
     if as_json:
         _print_json(card)
     else:
-        tables.study(card, directory / settings.name)
+        show = tables.planes_vs_error if settings.study == "planes_vs_error" else tables.study
+        show(card, directory / settings.name)
+
+
+@app.command()
+def synthesise(
+    matrix: Annotated[Path, typer.Argument(help="A of y = A x: .npy, .npz, or real numbers in .csv or .txt.")],
+    method: Annotated[str, typer.Option("--method", "-m", help="auto, unitary, svd, dilation, fit, ...")] = "auto",
+    shape: Annotated[str | None, typer.Option("--shape", help="Pixels of a mask: 8x9, or 12 in a line.")] = None,
+    phase_only: Annotated[bool, typer.Option("--phase-only", help="No mask may dim.")] = False,
+    planes: Annotated[int | None, typer.Option("--planes", help="Masks at most, or of a fit.")] = None,
+    gain: Annotated[float | None, typer.Option("--gain", help="Of the amplitude, at most 1/σ_max.")] = None,
+    tolerance: Annotated[float, typer.Option("--tolerance", help="Largest relative error.")] = 1e-9,
+    no_strict: Annotated[bool, typer.Option("--no-strict", help="Take a larger error, with a warning.")] = False,
+    starts: Annotated[int, typer.Option("--starts", help="Random starts of a fit.")] = 4,
+    iterations: Annotated[
+        int | None, typer.Option("--iterations", help="Steps at most: of a fit (1000), on the bench (200).")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of starts, and of benches as built.")] = 0,
+    bench: Annotated[str | None, typer.Option("--bench", help="Refine on it: a .toml file, or reference.")] = None,
+    bits: Annotated[int | None, typer.Option("--bits", help="Of the bench's panels.")] = None,
+    stages: Annotated[int | None, typer.Option("--stages", help="Of the bench; as many as needed.")] = None,
+    realisations: Annotated[
+        int | None, typer.Option("--realisations", help="Benches as built, fitted together; the nominal one.")
+    ] = None,
+    directory: Annotated[Path, typer.Option("--directory", "-d", help="Where folders of results are.")] = Path("runs"),
+    name: Annotated[str | None, typer.Option("--name", help="Of the folder; that of the file.")] = None,
+    fresh: _Fresh = False,
+    as_json: _Json = False,
+) -> None:
+    """Find masks of a lens cascade that perform a matrix, and refine them on a bench.
+
+    Example: photonic-acdc synthesise matrix.npy --phase-only
+    """
+    from photonic_acdc.cli import synthesise as job
+    from photonic_acdc.cli import tables
+
+    on_bench = job.OnBench(bench, bits, stages, realisations)
+    options: dict[str, Any] = {
+        "method": method,
+        "shape": shape,
+        "phase_only": phase_only,
+        "planes": planes,
+        "gain": gain,
+        "tolerance": tolerance,
+        "strict": not no_strict,
+        "starts": starts,
+        "iterations": iterations,
+        "seed": seed,
+    }
+    with _interruptible("masks that are found are kept"), _room_on_disk(), tables.progress() as report:
+        card, folder, again = job.run(matrix, (directory, name), options, on_bench, fresh=fresh, report=report)
+    if as_json:
+        _print_json(card)
+    else:
+        tables.synthesis(card, folder, again=again)
 
 
 @app.command()
@@ -205,12 +260,12 @@ def _room_on_disk() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C ends with 130 and says that nothing is lost."""
+def _interruptible(kept: str = "the same command goes on from here") -> Iterator[None]:
+    """Ctrl-C ends with 130 and says what is not lost."""
     try:
         yield
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
+        print(f"interrupted: {kept}", file=sys.stderr)
         raise typer.Exit(130) from None
 
 

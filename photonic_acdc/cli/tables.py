@@ -146,3 +146,60 @@ def study(card: dict[str, Any], folder: Path) -> None:
         console.print(sentence)
     console.print("Intervals of 95 % over seeds, every verdict by itself.")
     console.print(f"{card['run']['wall_s']:.0f} s. Files and picture: {folder}/")
+
+
+def planes_vs_error(card: dict[str, Any], folder: Path) -> None:
+    """Where the matrices of every kind are reached, at every gain, beside what counting asks for."""
+    table = Table("matrix")
+    for heading in ("gain, of 1/σ_max", "masks by counting", "half reached with", "all reached with", "steps"):
+        table.add_column(heading, justify="right")
+    before = None
+    for row in card["results"]["rows"]:
+        if before is not None and row["kind"] != before:
+            table.add_section()
+        before = row["kind"]
+        steps = "" if row["steps"] is None else f"{row['steps']:g}"
+        many = ["none tried" if row[name] is None else str(row[name]) for name in ("planes", "planes_all")]
+        table.add_row(row["kind"], f"{row['gain']:g}", str(row["bound"]), *many, steps)
+    console = Console()
+    console.print(table)
+    console.print(
+        f"Reached: relative error ≤ {card['results']['tolerance']:g}; half: the median. "
+        "Steps: the median of all starts with that many masks."
+    )
+    console.print(f"{card['run']['wall_s']:.0f} s. Files and picture: {folder}/")
+
+
+def synthesis(card: dict[str, Any], folder: Path, *, again: bool = False) -> None:
+    """Masks found for a matrix, and what a bench makes of them."""
+    results = card["results"]
+    kind = "phase masks" if results["phase_only"] else "masks"
+    light = f"{results['efficiency']:.1%} ({results['efficiency_db']:.1f} dB) of the input that the matrix favours most"
+    turned = "; the image lies turned, feature k at -k" if results["turned"] else ""
+    dims = results["dynamic_range"]
+    contrast = "brightest over darkest pixel of a mask, amplitude: "
+    rows = {
+        "method": f"{results['method']}: {results['reason']}",
+        "masks": f"{results['planes']} {kind} of {'x'.join(map(str, results['grid']))} pixels{turned}",
+        "error": f"{results['error']:.1e}, relative",
+        "gain": f"{results['gain']:.4g} ({results['gain_db']:.1f} dB)",
+        "light": light,
+    }
+    if not results["phase_only"]:
+        rows["range"] = contrast + ("a pixel is dark" if dims is None else f"{dims:.3g}")
+    bench = results["bench"]
+    if bench is not None:
+        y, x = bench["modes"]
+        before = {"exact_nmse_db": "the masks above", "rounded_nmse_db": "fitted, then rounded to levels"}
+        told = [f"{what} {bench[key]:.1f} dB" for key, what in before.items() if bench[key] is not None]
+        rows["bench"] = f"{bench['stages']} stages, {y}x{x} modes, {bench['light_db']:.1f} dB of light"
+        rows["NMSE there"] = f"{bench['nmse_db']:.1f} dB ({'; '.join(told)})"
+    table = Table(Column(no_wrap=True), Column(), title=card["name"], title_justify="left", show_header=False)
+    for name, text in rows.items():
+        table.add_row(name, text)
+    console = Console()
+    console.print(table)
+    if again:
+        console.print(f"All of it was there: this command has been run before. Files and pictures: {folder}/")
+    else:
+        console.print(f"{card['run']['wall_s']:.0f} s. Files and pictures: {folder}/")

@@ -15,6 +15,8 @@ from simulators.errors import InputError, nearest
 from simulators.spec import NonNegative, Spec, read_toml
 
 STUDIES = ("bits", "four_bits", "mesh", "misalignment", "photons", "reality_gap", "unseen")
+#: Those that train nothing on devices: their modules have a ``Config`` and a ``run`` of their own.
+STANDALONE = ("planes_vs_error",)
 
 
 class StudyData(DataConfig):
@@ -90,11 +92,12 @@ class StudyConfig(Spec):
         path = Path(path)
         data: dict[str, Any] = {"name": path.stem, **read_toml(path)}
         if "study" not in data:
-            raise InputError(f"{path}: study", value="missing", allowed=", ".join(STUDIES))
+            raise InputError(f"{path}: study", value="missing", allowed=", ".join(sorted((*STUDIES, *STANDALONE))))
         options = data.pop("options", {})
         config = cls.from_dict(data, file=str(path))
         if config.study not in STUDIES:
-            raise InputError(f"{path}: study", value=repr(config.study), allowed=nearest(config.study, STUDIES))
+            allowed = nearest(config.study, (*STUDIES, *STANDALONE))
+            raise InputError(f"{path}: study", value=repr(config.study), allowed=allowed)
         chosen = module_of(config.study).Options.from_dict(options, file=f"{path}: options")
         return config.replace(options=chosen, **located(path, config.data, config.bench))
 
@@ -147,6 +150,16 @@ def check_count(name: str, count: int, judging: JudgingConfig) -> None:
         )
 
 
+def load(path: str | Path) -> Any:
+    """Read the configuration of any study, as its ``load`` does: a :class:`StudyConfig`, or the study's own ``Config``.
+
+    Raises:
+        InputError: naming file, key, value and what is allowed.
+    """
+    name = read_toml(Path(path)).get("study")
+    return (module_of(name).Config if name in STANDALONE else StudyConfig).load(path)
+
+
 def module_of(name: str) -> Any:
-    """The module of a study: ``Options``, ``ABOUT``, ``measure``."""
+    """The module of a study: ``Options``, ``ABOUT``, ``measure``; of one in ``STANDALONE``: ``Config``, ``run``."""
     return importlib.import_module(f"photonic_acdc.studies.{name}")

@@ -27,7 +27,7 @@ Report = Callable[[str, int, int], None]
 
 
 def study(
-    config: StudyConfig,
+    config: Any,
     directory: str | Path = "runs",
     *,
     workers: int = 1,
@@ -37,10 +37,10 @@ def study(
     """Train and judge all that a study compares, and picture it; take up what an interrupted one left.
 
     Args:
-        config: of the study.
+        config: of the study, as :func:`load` reads it.
         directory: the folder is ``directory/NAME``: ``study.nc``, ``study.png``, ``summary.json``, the resolved
             ``config.toml``, and the trainings.
-        workers: processes, a seed each; they have no influence on any result.
+        workers: processes, a seed each, or what else a study is divided into; they have no influence on any result.
         report: progress: what is at work, how much is done, of how much.
         fresh: start over: what an earlier study of this name wrote is removed.
 
@@ -55,6 +55,8 @@ def study(
     if workers < 1:
         raise InputError("workers", value=workers, allowed="at least 1")
     module = module_of(config.study)
+    if not isinstance(config, StudyConfig):
+        return module.run(config, directory, workers=workers, report=report, fresh=fresh)
     bench = config.make_bench()
     config.options.check(config, bench)
     training, test = load_split(config.as_run())
