@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from photonic_acdc.cli.main import app, entry
 from simulators.devices import catalogue
 
-COMMANDS = ("run", "demo", "search", "study", "devices")
+COMMANDS = ("run", "demo", "search", "study", "synthesise", "devices")
 
 
 def arrays():
