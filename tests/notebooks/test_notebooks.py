@@ -10,6 +10,8 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 SCRIPTS = sorted(FOLDER.glob("[0-9]*.py"))
+#: What the last result of each tour is called.
+LAST = {"01_quickstart": "noise_aware", "02_synthesis": "masks trained as well"}
 
 
 def build():
@@ -32,7 +34,7 @@ def test_kept_notebook_is_of_its_script(script):
     wanted = jupytext.read(script)
     assert [c.source for c in kept.cells] == [c.source for c in wanted.cells]
     pictures = [o for c in kept.cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
-    assert len(pictures) >= 5
+    assert len(pictures) >= 2
     assert not [o for c in kept.cells for o in c.get("outputs", []) if o.output_type == "error"]
 
 
@@ -45,4 +47,4 @@ def test_tour_runs(script):
         warnings.simplefilter("ignore")  # the kernel's own
         notebook = build().execute(script)
     printed = "".join(o.get("text", "") for c in notebook.cells for o in c.get("outputs", []))
-    assert "noise_aware" in printed
+    assert LAST[script.stem] in printed
