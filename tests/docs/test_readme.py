@@ -12,7 +12,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_example_runs(capsys):
-    first, second, third = re.findall(r"```python\n(.*?)```", README, re.S)
+    first, second, synthesis, third = re.findall(r"```python\n(.*?)```", README, re.S)
     assert len([line for line in first.splitlines() if line.strip()]) <= 21
     names: dict = {}
     exec(compile(first, "README.md", "exec"), names)
@@ -22,9 +22,22 @@ def test_example_runs(capsys):
     exec(compile(second, "README.md", "exec"), names)
     assert "ACDC" in capsys.readouterr().out
     assert {group["name"] for group in names["optimiser"].param_groups} >= {"a", "d"}
+    exec(compile(synthesis, "README.md", "exec"), names)
+    assert "133 phase masks of 64" in capsys.readouterr().out
+    assert names["plan"].error < 1e-12
     exec(compile(third, "README.md", "exec"), names)
     assert names["levels"].sizes == {"level": 3, "plane": 4}
     assert abs(names["panel"].crosstalk_fwhm - 5e-6) < 1e-15
+
+
+def test_the_synthesis_example_runs(capsys):
+    page = (ROOT / "docs" / "synthesis.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    names: dict = {}
+    exec(compile(example, "synthesis.md", "exec"), names)
+    assert "57 masks of 3x4" in capsys.readouterr().out
+    assert names["plan"].error < 1e-14
+    assert names["refined"].nmse < 0.01
 
 
 def test_the_simulators_example_runs(capsys):

@@ -40,7 +40,9 @@ def unitary(n, seed=0):
 def dense_product(found: Synthesis) -> torch.Tensor:
     """What the masks do, by dense transforms built here, as seen by a readout that knows how many lenses there are."""
     grid = found.grid
-    transforms = [np.exp(-2j * np.pi * np.outer(np.arange(m), np.arange(m)) / m) / np.sqrt(m) for m in grid]
+    # Whole turns are taken out as integers: the phase of 255² · 2π/256 would be known to 13 digits alone.
+    turns = [np.outer(np.arange(m), np.arange(m)) % m / m for m in grid]
+    transforms = [np.exp(-2j * np.pi * turn) / np.sqrt(len(turn)) for turn in turns]
     fourier = transforms[0] if len(grid) == 1 else np.kron(*transforms)
     masks = found.masks.reshape(found.planes, -1).numpy()
     whole = np.eye(found.features, dtype=complex)
