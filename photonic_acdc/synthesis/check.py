@@ -34,6 +34,10 @@ def checked_matrix(matrix: Any) -> Tensor:
         if array.dtype == object or array.dtype.kind not in "iufc":
             raise InputError("matrix", value=f"entries of {array.dtype}", allowed="real or complex numbers")
         matrix = torch.from_numpy(array.astype(np.complex128))
+    if matrix.layout != torch.strided:
+        raise InputError(
+            "matrix", value=f"a tensor of layout {matrix.layout}", allowed="dense", remedy="matrix.to_dense()"
+        )
     if matrix.dtype == torch.bool:
         raise InputError("matrix", value="entries of torch.bool", allowed="real or complex numbers")
     if matrix.ndim < 2 or 0 in matrix.shape:

@@ -22,6 +22,7 @@ class Task:
         phase_only: no mask may dim.
         planes: masks at most; None: as many as it takes.
         tolerance: relative error that the result may have.
+        gain: g ``[B]``; None: whatever the method has.
     """
 
     matrix: Tensor
@@ -29,6 +30,7 @@ class Task:
     phase_only: bool
     planes: int | None
     tolerance: float
+    gain: Tensor | None = None
 
     @property
     def modes(self) -> int:
@@ -44,6 +46,11 @@ class Task:
     def unitary(self) -> bool:
         """Whether every matrix is a multiple of a unitary one, well within the tolerance."""
         return self.departure <= self.unitary_to
+
+    @property
+    def dims(self) -> bool:
+        """Whether less gain is wanted than the passive bound: phase masks alone would have to lose light."""
+        return self.gain is not None and bool((self.gain < unitary_scale(self.matrix) * (1 - 1e-9)).any())
 
     @property
     def unitary_to(self) -> float:
@@ -96,12 +103,12 @@ def closed_form_planes(method: str, grid: Grid) -> int:
 
 def choose(task: Task) -> tuple[str, str]:
     """Method and reason, for ``method="auto"``."""
-    if task.unitary:
+    if task.unitary and not task.dims:
         why = f"the matrix is unitary to {task.departure:.0e}" + ("" if task.planes is None else ", and ")
         candidates = ["unitary"]
     else:
-        why = "the matrix is not unitary"
-        if task.departure < SINGLE:
+        why = "the matrix is not unitary" if not task.unitary else "the gain wanted is below the passive bound"
+        if not task.unitary and task.departure < SINGLE:
             why += f" to more than {task.departure:.0e} (tolerance={100 * task.departure:.0e} would take it as such)"
         why += " and masks may not dim" if task.phase_only else ""
         candidates = ["dilation"] if task.phase_only else ["svd", "dilation"]
@@ -114,6 +121,7 @@ def choose(task: Task) -> tuple[str, str]:
             continue
         planes = closed_form_planes(method, grid)
         if task.affords(planes):
-            return method, f"{why.removesuffix(', and ')}; {planes} masks are exact, at the gain of the passive bound"
+            gain = "" if task.dims else ", at the gain of the passive bound"
+            return method, f"{why.removesuffix(', and ')}; {planes} masks are exact{gain}"
         obstacle = obstacle or f"the {planes} masks of the closed form exceed the budget of {task.planes}"
     return "fit", f"{why.removesuffix(', and ')}; {obstacle}"

@@ -46,14 +46,14 @@ class Effort:
     progress: Progress | None
 
 
-def fitted(task: Task, method: str, wanted: Tensor | None, effort: Effort) -> tuple[Tensor, Grid, Tensor]:
+def fitted(task: Task, method: str, effort: Effort) -> tuple[Tensor, Grid, Tensor]:
     """Masks ``[B, M, n]``, their grid, and g ``[B]``."""
-    return {"fit": _phases, "wavefront": _wavefront, "acdc": _afdf}[method](task, wanted, effort)
+    return {"fit": _phases, "wavefront": _wavefront, "acdc": _afdf}[method](task, effort)
 
 
-def _phases(task: Task, wanted: Tensor | None, effort: Effort) -> tuple[Tensor, Grid, Tensor]:
+def _phases(task: Task, effort: Effort) -> tuple[Tensor, Grid, Tensor]:
     """Least squares over the phases of ``planes`` masks."""
-    gain = _gain(task, wanted)
+    gain = _gain(task)
     grid, planes = _room(task, gain, effort)
     found = fit_phases(
         task.matrix,
@@ -69,7 +69,7 @@ def _phases(task: Task, wanted: Tensor | None, effort: Effort) -> tuple[Tensor, 
     return found.masks, grid, gain
 
 
-def _wavefront(task: Task, wanted: Tensor | None, effort: Effort) -> tuple[Tensor, Grid, Tensor]:
+def _wavefront(task: Task, effort: Effort) -> tuple[Tensor, Grid, Tensor]:
     """Wavefront matching alone, the best of several starts."""
     if not task.unitary:
         raise InputError(
@@ -78,7 +78,7 @@ def _wavefront(task: Task, wanted: Tensor | None, effort: Effort) -> tuple[Tenso
             allowed="unitary for method='wavefront', which ends at the unitary matrix nearest to any other",
             remedy="method='fit'",
         )
-    gain = _gain(task, wanted)
+    gain = _gain(task)
     grid, planes = _room(task, gain, effort)
     target = task.matrix * gain[:, None, None]
     best, error = None, torch.full_like(gain, torch.inf)
@@ -100,14 +100,14 @@ def _wavefront(task: Task, wanted: Tensor | None, effort: Effort) -> tuple[Tenso
     return best, grid, gain
 
 
-def _gain(task: Task, wanted: Tensor | None) -> Tensor:
+def _gain(task: Task) -> Tensor:
     bound = unitary_scale(task.matrix)
     if not task.unitary:
-        return SHARE * bound if wanted is None else wanted
-    if wanted is not None and (wanted < bound * (1 - 1e-9)).any():
+        return SHARE * bound if task.gain is None else task.gain
+    if task.gain is not None and task.dims:
         raise InputError(
             "gain",
-            value=f"{wanted.min().item():g}",
+            value=f"{task.gain.min().item():g}",
             allowed=f"1/σ_max = {bound.max().item():g}: phase masks without dark ports lose nothing",
             remedy="method='svd', whose middle mask dims",
         )
@@ -132,7 +132,8 @@ def _room(task: Task, gain: Tensor, effort: Effort) -> tuple[Grid, int]:
             remedy=f"shape=({y}, {x}), shape=None for cylindrical lenses, or method='svd', whose middle mask dims",
         )
     fewest = fewest_planes(rows, columns, n, lossless=lossless)
-    planes = fewest + 1 if task.planes is None else task.planes
+    # Two or three masks between few ports have fewer phases that matter than are counted.
+    planes = max(fewest + 1, 4) if task.planes is None else task.planes
     if planes < fewest and effort.strict:
         raise InputError(
             "planes",
@@ -143,13 +144,13 @@ def _room(task: Task, gain: Tensor, effort: Effort) -> tuple[Grid, int]:
     return grid, planes
 
 
-def _afdf(task: Task, wanted: Tensor | None, effort: Effort) -> tuple[Tensor, Grid, Tensor]:
+def _afdf(task: Task, effort: Effort) -> tuple[Tensor, Grid, Tensor]:
     """The masks of an AFDF layer, free in amplitude and phase, one matrix after the other."""
     rows, columns = task.matrix.shape[-2:]
     n = task.modes
     grid = (n,) if task.shape is None else task.shape
     planes = n + 2 + n % 2 if task.planes is None else task.planes
-    for name, given in (("gain", wanted is not None), ("phase_only", task.phase_only)):
+    for name, given in (("gain", task.gain is not None), ("phase_only", task.phase_only)):
         if given:
             raise InputError(f"{name} with method='acdc', whose masks dim as they need", remedy="method='fit'")
     if size(grid) != n:

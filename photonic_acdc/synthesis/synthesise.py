@@ -87,26 +87,26 @@ def synthesise(
     check_seed(seed)
     whole = checked_matrix(matrix)
     batch = whole.reshape(-1, *whole.shape[-2:])
-    task = Task(batch, checked_shape(shape), phase_only, planes, tolerance)
     wanted = checked_gain(gain, batch)
+    task = Task(batch, checked_shape(shape), phase_only, planes, tolerance, wanted)
     reason = "asked for"
     chosen: str = method
     if method == "auto":
         chosen, reason = choose(task)
     if chosen in PLANES:
-        masks, grid, gains = _closed_form(task, chosen, wanted)
+        masks, grid, gains = _closed_form(task, chosen)
     elif chosen == "circulant":
-        masks, grid, gains = _circulant(task, wanted)
+        masks, grid, gains = _circulant(task)
     else:
         effort = Effort(starts, iterations, tolerance, strict, seed, progress)
-        masks, grid, gains = fitted(task, chosen, wanted, effort)
+        masks, grid, gains = fitted(task, chosen, effort)
     lead = whole.shape[:-2]
     found = Synthesis(whole, masks.reshape(*lead, -1, *grid), gains.reshape(lead), chosen, reason)
     _judge(found, tolerance, strict)
     return found
 
 
-def _closed_form(task: Task, method: str, wanted: Tensor | None) -> tuple[Tensor, Grid, Tensor]:
+def _closed_form(task: Task, method: str) -> tuple[Tensor, Grid, Tensor]:
     """Masks ``[B, M, n]``, their grid, and g ``[B]``."""
     matrix, bound = task.matrix, unitary_scale(task.matrix)
     if method == "unitary" and not task.unitary:
@@ -127,9 +127,9 @@ def _closed_form(task: Task, method: str, wanted: Tensor | None) -> tuple[Tensor
             allowed=f"at least {planes} for method={method!r} on {grid}",
             remedy="method='fit'",
         )
-    gain = bound if wanted is None else wanted
+    gain = bound if task.gain is None else task.gain
     if method == "unitary":
-        if (gain < bound * (1 - 1e-9)).any():
+        if task.dims:
             raise InputError(
                 "gain",
                 value=f"{gain.min().item():g}",
@@ -146,12 +146,12 @@ def _closed_form(task: Task, method: str, wanted: Tensor | None) -> tuple[Tensor
     return masks, grid, gain
 
 
-def _circulant(task: Task, wanted: Tensor | None) -> tuple[Tensor, Grid, Tensor]:
+def _circulant(task: Task) -> tuple[Tensor, Grid, Tensor]:
     """As :func:`_closed_form`, of 2N - 1 masks on a line, square matrices alone."""
     rows, columns = task.matrix.shape[-2:]
     for name, given, value in (
         ("shape", task.shape not in (None, (rows,)), task.shape),
-        ("gain", wanted is not None, None if wanted is None else wanted[0].item()),
+        ("gain", task.gain is not None, None if task.gain is None else task.gain[0].item()),
     ):
         if given:
             raise InputError(f"{name} with method='circulant'", value=value, allowed=f"None: {name} follows")

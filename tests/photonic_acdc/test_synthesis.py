@@ -350,6 +350,26 @@ def test_numbers_of_every_kind(matrix):
     assert (found.reconstruct() - torch.tensor([[1.0, 2], [3, 4]])).abs().max() < 1e-13
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e150, 1e300])
+@pytest.mark.parametrize("method", ["svd", "dilation", "circulant", "fit"])
+def test_scales_beyond_the_squares(scale, method):
+    """The error told is that of the matrix at a scale where squares neither vanish nor overflow."""
+    matrix = random_matrix(4) / 10
+    found, scaled = synthesise(matrix, method=method), synthesise(scale * matrix, method=method)
+    assert scaled.masks.isfinite().all()
+    assert scaled.gain.item() == pytest.approx(found.gain.item() / scale, rel=1e-9)
+    made = dense_product(scaled)
+    off = ((made - scaled.matrix) / scale).norm() / matrix.norm()
+    assert off <= 1e-9
+    assert scaled.error.item() == pytest.approx(off.item(), abs=1e-14)
+    assert scaled.error > 0
+
+
+@pytest.mark.parametrize("size", [(1, 16), (16, 1), (2, 9), (1, 1)])
+def test_fits_between_few_ports(size):
+    assert error(synthesise(random_matrix(*size), method="fit")) <= 1e-9
+
+
 def test_a_dense_layer_counts_by_its_weight():
     linear = nn.Linear(6, 4)
     found = synthesise(linear)
@@ -367,6 +387,8 @@ def test_a_dense_layer_counts_by_its_weight():
         (unitary(6), {"planes": 17}, "unitary", "17 masks"),
         (unitary(6), {"planes": 9}, "fit", "17 masks of the closed form exceed the budget of 9"),
         (unitary(4), {"shape": (2, 2)}, "fit", "common divisor"),
+        (unitary(6), {"gain": 0.5}, "svd", "gain wanted is below the passive bound; 33 masks are exact"),
+        (unitary(6), {"gain": 0.5, "phase_only": True}, "dilation", "29 masks are exact"),
         (random_matrix(6), {}, "svd", "33 masks"),
         (random_matrix(6), {"phase_only": True}, "dilation", "29 masks"),
         (random_matrix(6), {"planes": 30}, "dilation", "29 masks"),
@@ -433,7 +455,9 @@ def test_more_gain_than_is_passive():
         (random_matrix(3), {"method": "svd", "shape": (1, 3)}, r"an odd number of pixels"),
         (random_matrix(9), {"method": "svd", "shape": (2, 3)}, r"2x3 = 6 pixels; allowed: at least 9"),
         (random_matrix(4), {"method": "fit", "shape": (4,)}, r"4 pixels; allowed: at least 8"),
-        (unitary(4), {"gain": 0.5}, r"gain: got 0\.5.*phase masks of a unitary matrix lose nothing"),
+        (unitary(4), {"method": "unitary", "gain": 0.5}, r"gain: got 0\.5.*masks of a unitary matrix lose nothing"),
+        (unitary(4), {"method": "fit", "gain": 0.5}, r"gain: got 0\.5.*without dark ports lose nothing"),
+        (torch.eye(3).to_sparse(), {}, r"layout torch\.sparse_coo; allowed: dense; try: matrix\.to_dense"),
         (unitary(4), {"gain": -1.0}, r"gain: got -1\.0; allowed: a number greater than 0"),
         (unitary(4), {"planes": 0}, r"planes: got 0"),
         (unitary(4), {"planes": 2.5}, r"planes: got 2\.5"),
