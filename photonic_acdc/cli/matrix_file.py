@@ -34,9 +34,10 @@ def read_matrix(path: Path) -> np.ndarray:
         why = str(error) or type(error).__name__
         if "pickle" in why or "Python objects" in why:
             why = "pickled objects, or no file of NumPy's"
+        numbers = "real numbers" if readers[suffix] is _read_text else "numbers"
         writer = {".npy": "save", ".npz": "savez"}.get(suffix, "savetxt")
         why = why.partition("\n")[0].partition(";")[0].rstrip(". ")
-        raise InputError(f"{path}", value=why, allowed=f"numbers, as numpy.{writer} writes them") from None
+        raise InputError(f"{path}", value=why, allowed=f"{numbers}, as numpy.{writer} writes them") from None
     if array.ndim > 2:
         remedy = "a file each, or photonic_acdc.synthesis.synthesise in Python, which takes batches"
         raise InputError(f"{path}: shape", value=array.shape, allowed="one matrix, (out, in)", remedy=remedy)

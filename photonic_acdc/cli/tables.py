@@ -193,7 +193,8 @@ def synthesis(card: dict[str, Any], folder: Path, *, again: bool = False) -> Non
         before = {"exact_nmse_db": "the masks above", "rounded_nmse_db": "fitted, then rounded to levels"}
         told = [f"{what} {bench[key]:.1f} dB" for key, what in before.items() if bench[key] is not None]
         rows["bench"] = f"{bench['stages']} stages, {y}x{x} modes, {bench['light_db']:.1f} dB of light"
-        rows["NMSE there"] = f"{bench['nmse_db']:.1f} dB ({'; '.join(told)})"
+        error = "0" if bench["nmse_db"] is None else f"{bench['nmse_db']:.1f} dB"
+        rows["NMSE there"] = error + (f" ({'; '.join(told)})" if told else "")
     table = Table(Column(no_wrap=True), Column(), title=card["name"], title_justify="left", show_header=False)
     for name, text in rows.items():
         table.add_row(name, text)

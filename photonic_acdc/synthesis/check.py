@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import numbers
+import operator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from photonic_acdc.layers.check import positive
 from simulators.errors import InputError
 
 #: A matrix is unitary, up to a factor, where U*U differs from 1 by less.
@@ -26,6 +29,8 @@ def checked_matrix(matrix: Any) -> Tensor:
     """
     if isinstance(matrix, nn.Linear):
         matrix = matrix.weight
+    if np.ma.isMaskedArray(matrix):
+        raise InputError("matrix", value="a masked array", allowed="numbers throughout", remedy="matrix.filled(0)")
     if not isinstance(matrix, Tensor):
         try:
             array = np.asarray(matrix)
@@ -42,7 +47,8 @@ def checked_matrix(matrix: Any) -> Tensor:
         raise InputError("matrix", value="entries of torch.bool", allowed="real or complex numbers")
     if matrix.ndim < 2 or 0 in matrix.shape:
         raise InputError("matrix: shape", value=tuple(matrix.shape), allowed="[..., out, in], none of them 0")
-    matrix = matrix.detach().to(torch.complex128)
+    # A copy: what is found belongs to the matrix as it was given.
+    matrix = matrix.detach().to(torch.complex128, copy=True).resolve_conj()
     bad = (~(matrix.real.isfinite() & matrix.imag.isfinite())).nonzero()
     if len(bad):
         place = ", ".join(map(str, bad[0].tolist()))
@@ -60,28 +66,40 @@ def checked_shape(shape: Any) -> tuple[int, ...] | None:
     """A grid (y, x), a line (n,), or None."""
     if shape is None:
         return None
-    sides = (shape,) if isinstance(shape, int) else tuple(shape)
-    good = all(isinstance(side, int) and not isinstance(side, bool) and side >= 1 for side in sides)
-    if len(sides) not in (1, 2) or not good:
-        raise InputError("shape", value=shape, allowed="(n,) or (y, x), whole numbers ≥ 1")
-    return sides
+    sides = list(shape) if isinstance(shape, tuple | list) else [shape]
+    try:
+        if len(sides) in (1, 2):
+            return tuple(whole("shape", side) for side in sides)
+    except InputError:
+        pass  # said of the whole shape
+    raise InputError("shape", value=shape, allowed="(n,) or (y, x), whole numbers ≥ 1")
 
 
-def checked_gain(gain: float | None, matrix: Tensor) -> Tensor | None:
+def checked_gain(gain: Any, matrix: Tensor) -> Tensor | None:
     """``gain`` for each matrix of a batch ``[B, out, in]``, at most 1/σ_max of every one."""
     if gain is None:
         return None
-    if isinstance(gain, bool) or not isinstance(gain, int | float) or not 0 < gain < math.inf:
+    if isinstance(gain, bool) or not isinstance(gain, numbers.Real) or not 0 < float(gain) < math.inf:
         raise InputError("gain", value=repr(gain), allowed="a number greater than 0")
-    largest = torch.linalg.matrix_norm(matrix, ord=2).max().item()
-    if gain * largest > 1 + 1e-9:
+    bound = unitary_scale(matrix)
+    wanted = torch.full_like(bound, float(gain))
+    if (wanted > bound * (1 + 1e-9)).any():
+        digits = "g" if f"{gain:g}" != f"{bound.min().item():g}" else ".17g"
         raise InputError(
             "gain",
-            value=f"{gain:g}",
-            allowed=f"at most 1/σ_max = {1 / largest:.6g}: passive masks amplify nothing",
+            value=f"{gain:{digits}}",
+            allowed=f"at most 1/σ_max = {bound.min().item():{digits}}: passive masks amplify nothing",
             remedy="the rest of the gain in the electronics",
         )
-    return torch.full((len(matrix),), float(gain), dtype=torch.float64, device=matrix.device)
+    return torch.minimum(wanted, bound)  # rounding alone is beyond it
+
+
+def whole(name: str, value: Any) -> int:
+    """A whole number ≥ 1, of Python or NumPy."""
+    try:
+        return positive(name, value if isinstance(value, bool) else operator.index(value))
+    except TypeError:
+        return positive(name, value)
 
 
 def unitary_scale(matrix: Tensor) -> Tensor:

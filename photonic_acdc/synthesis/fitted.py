@@ -71,6 +71,8 @@ def _phases(task: Task, effort: Effort) -> tuple[Tensor, Grid, Tensor]:
 
 def _wavefront(task: Task, effort: Effort) -> tuple[Tensor, Grid, Tensor]:
     """Wavefront matching alone, the best of several starts."""
+    if task.dims:
+        raise InputError("gain with method='wavefront'", allowed="None: nothing is lost", remedy="method='fit'")
     if not task.unitary:
         raise InputError(
             "matrix",
@@ -101,17 +103,10 @@ def _wavefront(task: Task, effort: Effort) -> tuple[Tensor, Grid, Tensor]:
 
 
 def _gain(task: Task) -> Tensor:
+    if task.gain is not None:
+        return task.gain
     bound = unitary_scale(task.matrix)
-    if not task.unitary:
-        return SHARE * bound if task.gain is None else task.gain
-    if task.gain is not None and task.dims:
-        raise InputError(
-            "gain",
-            value=f"{task.gain.min().item():g}",
-            allowed=f"1/σ_max = {bound.max().item():g}: phase masks without dark ports lose nothing",
-            remedy="method='svd', whose middle mask dims",
-        )
-    return bound
+    return bound if task.unitary else SHARE * bound
 
 
 def _room(task: Task, gain: Tensor, effort: Effort) -> tuple[Grid, int]:
@@ -120,7 +115,8 @@ def _room(task: Task, gain: Tensor, effort: Effort) -> tuple[Grid, int]:
     passed = torch.linalg.svdvals(task.matrix) * gain[:, None]
     lossless = int((passed >= 1 - LOSSLESS).sum(-1).min())
     needed = rows + columns - lossless
-    grid = ((task.modes if task.unitary else rows + columns),) if task.shape is None else task.shape
+    tight = task.unitary and not task.dims
+    grid = ((task.modes if tight else rows + columns),) if task.shape is None else task.shape
     n = size(grid)
     if n < max(needed, task.modes):
         y, x = squarest(needed)
@@ -132,8 +128,10 @@ def _room(task: Task, gain: Tensor, effort: Effort) -> tuple[Grid, int]:
             remedy=f"shape=({y}, {x}), shape=None for cylindrical lenses, or method='svd', whose middle mask dims",
         )
     fewest = fewest_planes(rows, columns, n, lossless=lossless)
-    # Two or three masks between few ports have fewer phases that matter than are counted.
-    planes = max(fewest + 1, 4) if task.planes is None else task.planes
+    # Two or three masks between few ports have fewer phases that matter than are counted; more ports than the matrix
+    # needs, none of which may leak, make the last steps long.
+    spare = 2 if lossless > max(0, rows + columns - n) else 1
+    planes = max(fewest + spare, 4) if task.planes is None else task.planes
     if planes < fewest and effort.strict:
         raise InputError(
             "planes",

@@ -98,18 +98,23 @@ class Fit:
 
 def agreement(blocks: Tensor, matrix: Tensor, spread: Tensor | None = None) -> Fit:
     """Of ``[R, out, in]`` with ``[out, in]``; ``spread``: S ``[in, in]``, for T S and A S in place of T and A."""
-    made, wanted = (blocks, matrix) if spread is None else (blocks @ spread, matrix @ spread)
-    inner = (wanted.conj() * made).sum((-2, -1))
-    scale = inner / wanted.abs().square().sum()
+    # Of entries up to 1, so that squares neither vanish nor overflow.
+    dim, size = blocks.detach().abs().amax((-2, -1), keepdim=True), matrix.abs().max()
+    made, wanted = blocks / dim, matrix / size
+    largest = torch.linalg.matrix_norm(wanted, ord=2)
+    if spread is not None:
+        made, wanted = made @ spread, wanted @ spread
+    scale = (wanted.conj() * made).sum((-2, -1)) / wanted.abs().square().sum()
     # Not 1 - |cos|²: what is left of T beside A is small, and rounding of 1 is not.
     rest = (made - scale[:, None, None] * wanted).abs().square().sum((-2, -1))
     nmse = rest / made.abs().square().sum((-2, -1))
-    return Fit(nmse, scale, (scale.abs() * torch.linalg.matrix_norm(matrix, ord=2)) ** 2)
+    scale = scale * dim[..., 0, 0]
+    return Fit(nmse, scale / size, (scale.abs() * largest) ** 2)
 
 
 def _square_root(inputs: Tensor) -> Tensor:
-    """S with S S* the mean of x x*: over S all errors are as over the inputs."""
-    _, singular, vh = torch.linalg.svd(inputs / math.sqrt(len(inputs)), full_matrices=False)
+    """S with S S* the mean of x x*, up to a factor: over S all errors are as over the inputs."""
+    _, singular, vh = torch.linalg.svd(inputs / inputs.abs().max() / math.sqrt(len(inputs)), full_matrices=False)
     return vh.mT * singular
 
 

@@ -54,10 +54,9 @@ class Refined:
     light: float
 
     def __str__(self) -> str:
-        exact, rounded, nmse, light = (
-            f"{10 * math.log10(value):.1f} dB" for value in (self.exact, self.rounded, self.nmse, self.light)
-        )
-        return f"Refined: error {nmse} (rounded {rounded}, exact masks {exact}), light {light}"
+        rounded, nmse, light = map(_decibels, (self.rounded, self.nmse, self.light))
+        exact = "" if math.isnan(self.exact) else f", exact masks {_decibels(self.exact)}"
+        return f"Refined: error {nmse} (rounded {rounded}{exact}), light {light}"
 
 
 def refine(
@@ -66,7 +65,7 @@ def refine(
     *,
     stages: int | None = None,
     start: Start = "flat",
-    inputs: Tensor | None = None,
+    inputs: Any = None,
     seed: int | None = None,
     realisations: int = 1,
     iterations: int = 200,
@@ -82,7 +81,7 @@ def refine(
     over the phases (and, where the bench has the panels, amplitudes) of every macro-pixel, T_r being the matrix of
     bench r, c_r the constant of best agreement. First L-BFGS finds masks without levels. Then pixels are put on their
     nearest level, more of them each round, drawn at random, and those that are left make up for them; what comes out
-    better of that and of plain rounding is kept.
+    best of that, of plain rounding and of an ``"exact"`` start is kept.
 
     A cascade of closed form is long, and on real lenses every stage loses the light that falls beside the next mask:
     what N modes do in 2N + 5 planes on paper, a few stages of finer masks do on a bench, at more light.
@@ -93,14 +92,14 @@ def refine(
         stages: K; None: a quarter more numbers that matter in the masks than in the matrix; with ``start="exact"``
             those of the synthesis.
         start: ``"flat"``: nearly flat masks; ``"exact"``: the synthesis's own, mapped; the grid is then the bench's.
-        inputs: what the matrix is for, ``[n, in]``: T and A then stand for T S and A S with S S* = ⟨x x*⟩, so that
-            errors count where the data are. None: all inputs alike.
+        inputs: what the matrix is for, a tensor or array ``[n, in]``: T and A then stand for T S and A S with
+            S S* = ⟨x x*⟩, so that errors count where the data are. None: all inputs alike.
         seed: of benches as built, and of the starts; None: the nominal bench.
         realisations: how many benches, fitted together; one: for that bench alone.
         iterations: of L-BFGS at most, before levels; two fifths of it in each of the rounds with levels.
         light_weight: w, of light against error.
         simulator: of :mod:`simulators`.
-        progress: called with (steps done, steps at most).
+        progress: called after each round with (steps done, steps at most).
         options: of the simulator (``order=2``).
 
     Raises:
@@ -108,8 +107,12 @@ def refine(
             out of range.
 
     Source: L-BFGS: Liu and Nocedal, Math. Program. 45, 503 (1989). Not modelled: the input device and the detector,
-    which the matrix is between; noise from frame to frame.
+    between which the matrix is, so that what is measured at the module with theirs on errs a little more; noise and
+    ripple from frame to frame.
     """
+    if not isinstance(synthesis, Synthesis) or not isinstance(bench, Bench):
+        kinds = f"{type(synthesis).__name__} and {type(bench).__name__}"
+        raise InputError("refine", value=kinds, allowed="a Synthesis and a Bench", remedy="synthesise(matrix) first")
     synthesis._one("refine")
     if start not in ("flat", "exact"):
         raise InputError("refine: start", value=repr(start), allowed="'flat' or 'exact'")
@@ -122,9 +125,7 @@ def refine(
         raise InputError("refine: modes of the bench", value=modes, allowed=f"at least {max(matrix.shape)}")
     if seed is None and realisations > 1:
         raise InputError("refine: realisations without a seed", value=realisations, allowed="1: the nominal bench")
-    if inputs is not None and (inputs.ndim != 2 or inputs.shape[1] != matrix.shape[1] or not inputs.abs().max() > 0):
-        value = f"shape {tuple(inputs.shape)}" if inputs.ndim != 2 or inputs.shape[1] != matrix.shape[1] else "zeros"
-        raise InputError("refine: inputs", value=value, allowed=f"rows [n, {matrix.shape[1]}], not all of them zero")
+    rows = None if inputs is None else _checked_inputs(inputs, matrix)
     if stages is None:
         stages = synthesis.stages if start == "exact" else stages_for(bench, *matrix.shape)
     positive("refine: stages", stages)
@@ -135,7 +136,7 @@ def refine(
             states = [bench.nominal(count)]
         else:
             states = [Realisations(check_seed(seed), (r,)).draw(bench, count) for r in range(realisations)]
-        return Machine(bench, count, build, states, matrix, inputs)
+        return Machine(bench, count, build, states, matrix, rows)
 
     mapped = _mapped(synthesis, bench)
     exact = math.nan if mapped is None else _mean(machine(synthesis.stages).fit(mapped).nmse)
@@ -152,16 +153,16 @@ def refine(
     else:
         first = _flat(on_bench, bench, 0 if seed is None else seed)
     search = _Search(on_bench, first, light_weight, progress, iterations)
-    with one_thread():  # operations are small
+    with one_thread(), torch.inference_mode(False):  # operations are small, and have gradients
         search.descend(iterations)
-        smooth = [_detached(command) for command in search.commands()]
-        rounded = on_bench.fit(smooth)
-        best, found = rounded, smooth
+        candidates = [[_detached(command) for command in search.commands()]]
         if on_bench.has_levels:
-            settled = search.settle(0 if seed is None else seed, max(1, 2 * iterations // 5))
-            fit = on_bench.fit(settled)
-            if _mean(fit.nmse) < _mean(best.nmse):
-                best, found = fit, settled
+            candidates.append(search.settle(0 if seed is None else seed, max(1, 2 * iterations // 5)))
+        if start == "exact":
+            candidates.append(first)
+        fits = [on_bench.fit(commands) for commands in candidates]
+    rounded = fits[0]
+    best, found = min(zip(fits, candidates, strict=True), key=lambda pair: _mean(pair[0].nmse))
     optic = _installed(bench, stages, build, found, best, matrix.shape)
     return Refined(optic, exact, _mean(rounded.nmse), _mean(best.nmse), _mean(best.light))
 
@@ -257,6 +258,23 @@ class _Search:
         return [_detached(command) for command in self.commands()]
 
 
+def _checked_inputs(inputs: Any, matrix: Tensor) -> Tensor:
+    """Rows ``[n, in]``, complex128."""
+    try:
+        rows = torch.as_tensor(inputs).detach().cpu().to(torch.complex128)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError("refine: inputs", value=str(error), allowed="rows of numbers") from None
+    size = matrix.shape[1]
+    if rows.ndim != 2 or rows.shape[1] != size or not len(rows):
+        raise InputError("refine: inputs", value=f"shape {tuple(rows.shape)}", allowed=f"rows [n, {size}]")
+    if not rows.isfinite().all():
+        raise InputError("refine: inputs", value="entries that are not finite", allowed="finite ones")
+    largest = rows.abs().max()
+    if not largest > 0 or not ((rows / largest) @ (matrix / matrix.abs().max()).mT).abs().max() > 1e-12:
+        raise InputError("refine: inputs", value="only such as the matrix takes to 0", allowed="others among them")
+    return rows
+
+
 def _flat(machine: Machine, bench: Bench, seed: int) -> list[Command]:
     """Nearly flat masks, nearly open."""
     found = []
@@ -296,7 +314,13 @@ def _installed(
 
 
 def _detached(command: Command) -> Command:
-    return Command(command.phase.detach(), None if command.amplitude is None else command.amplitude.detach())
+    """A copy: what a search works on changes in place."""
+    amplitude = None if command.amplitude is None else command.amplitude.detach().clone()
+    return Command(command.phase.detach().clone(), amplitude)
+
+
+def _decibels(share: float) -> str:
+    return f"{10 * math.log10(share):.1f} dB" if share > 0 else "0"
 
 
 def _mean(values: Tensor) -> float:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+import numbers
 import warnings
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from photonic_acdc.layers.check import positive
-from photonic_acdc.synthesis.check import UNITARY, checked_gain, checked_matrix, checked_shape, unitary_scale
+from photonic_acdc.synthesis.check import (
+    UNITARY,
+    checked_gain,
+    checked_matrix,
+    checked_shape,
+    unitary_scale,
+    whole,
+)
 from photonic_acdc.synthesis.choose import PLANES, Task, choose, closed_form_grid, closed_form_planes
 from photonic_acdc.synthesis.circulant import circulant_masks
 from photonic_acdc.synthesis.exact import dilation_masks, svd_masks, unitary_masks
@@ -80,13 +87,13 @@ def synthesise(
     """
     if method not in METHODS:
         raise InputError("method", value=repr(method), allowed=nearest(str(method), METHODS))
-    for name, value in (("starts", starts), ("iterations", iterations), ("planes", 1 if planes is None else planes)):
-        positive(name, value)
-    if not 0 < tolerance < math.inf:
+    starts, iterations = whole("starts", starts), whole("iterations", iterations)
+    planes = None if planes is None else whole("planes", planes)
+    if not isinstance(tolerance, numbers.Real) or not 0 < tolerance < math.inf:
         raise InputError("tolerance", value=repr(tolerance), allowed="a number greater than 0")
     check_seed(seed)
-    whole = checked_matrix(matrix)
-    batch = whole.reshape(-1, *whole.shape[-2:])
+    given = checked_matrix(matrix)
+    batch = given.reshape(-1, *given.shape[-2:])
     wanted = checked_gain(gain, batch)
     task = Task(batch, checked_shape(shape), phase_only, planes, tolerance, wanted)
     reason = "asked for"
@@ -100,8 +107,8 @@ def synthesise(
     else:
         effort = Effort(starts, iterations, tolerance, strict, seed, progress)
         masks, grid, gains = fitted(task, chosen, effort)
-    lead = whole.shape[:-2]
-    found = Synthesis(whole, masks.reshape(*lead, -1, *grid), gains.reshape(lead), chosen, reason)
+    lead = given.shape[:-2]
+    found = Synthesis(given, masks.reshape(*lead, -1, *grid), gains.reshape(lead), chosen, reason)
     _judge(found, tolerance, strict)
     return found
 
@@ -178,5 +185,6 @@ def _judge(found: Synthesis, tolerance: float, strict: bool) -> None:
         "synthesise: relative error",
         value=f"{error:.2g} with {found.planes} masks by method={found.method!r}",
         allowed=f"tolerance = {tolerance:g}",
-        remedy="more planes, a lower gain, more starts or iterations, a larger tolerance, or strict=False",
+        remedy=("" if found.method in (*PLANES, "circulant") else "more planes, starts or iterations, ")
+        + "a larger tolerance, or strict=False",
     )

@@ -370,6 +370,38 @@ def test_fits_between_few_ports(size):
     assert error(synthesise(random_matrix(*size), method="fit")) <= 1e-9
 
 
+def test_conjugate_views_and_numbers_of_numpy():
+    matrix = random_matrix(6).mH
+    for method in ("svd", "circulant", "fit"):
+        assert error(synthesise(matrix, method=method, planes=np.int64(40), shape=None)) <= 1e-9
+    found = synthesise(random_matrix(6), gain=np.float32(0.01), shape=(np.int64(2), np.int64(3)))
+    assert found.grid == (2, 3)
+    assert found.gain.item() == pytest.approx(0.01)
+
+
+def test_it_keeps_the_matrix_as_it_was():
+    matrix = torch.eye(4, dtype=torch.complex128)
+    found = synthesise(matrix)
+    matrix[0, 0] = 7
+    assert found.error <= 1e-12
+
+
+def test_a_gain_that_rounding_puts_above_the_bound():
+    matrix = random_matrix(4)
+    bound = 1 / torch.linalg.matrix_norm(matrix, ord=2).item()
+    assert synthesise(matrix, gain=bound * (1 + 9e-10)).efficiency <= 1 + 1e-14
+    with pytest.raises(InputError, match="allowed: at most") as refusal:
+        synthesise(matrix, gain=bound * (1 + 1e-8))
+    assert len(set(re.findall(r"0\.\d+", str(refusal.value)))) == 2  # the two can be told apart
+
+
+@pytest.mark.parametrize(("shape", "gain"), [((8,), None), ((3, 4), None), ((8,), 0.9), (None, 0.5)])
+def test_a_unitary_matrix_among_dark_ports(shape, gain):
+    found = synthesise(unitary(4), method="fit", shape=shape, gain=gain)
+    assert error(found) <= 1e-9
+    assert found.gain.item() == pytest.approx(gain or 1)
+
+
 def test_a_dense_layer_counts_by_its_weight():
     linear = nn.Linear(6, 4)
     found = synthesise(linear)
@@ -456,7 +488,12 @@ def test_more_gain_than_is_passive():
         (random_matrix(9), {"method": "svd", "shape": (2, 3)}, r"2x3 = 6 pixels; allowed: at least 9"),
         (random_matrix(4), {"method": "fit", "shape": (4,)}, r"4 pixels; allowed: at least 8"),
         (unitary(4), {"method": "unitary", "gain": 0.5}, r"gain: got 0\.5.*masks of a unitary matrix lose nothing"),
-        (unitary(4), {"method": "fit", "gain": 0.5}, r"gain: got 0\.5.*without dark ports lose nothing"),
+        (unitary(4), {"method": "fit", "gain": 0.5, "shape": (4,)}, r"shape: got 4 = 4 pixels; allowed: at least 8"),
+        (unitary(4), {"method": "wavefront", "gain": 0.5}, r"gain with method='wavefront'"),
+        (unitary(4), {"shape": {2, 3}}, r"shape: got \{2, 3\}"),
+        (unitary(4), {"shape": 2.0}, r"shape: got 2\.0"),
+        (unitary(4), {"tolerance": "x"}, r"tolerance: got 'x'"),
+        (np.ma.masked_array(np.eye(2), [[0, 1], [0, 0]]), {}, r"masked array"),
         (torch.eye(3).to_sparse(), {}, r"layout torch\.sparse_coo; allowed: dense; try: matrix\.to_dense"),
         (unitary(4), {"gain": -1.0}, r"gain: got -1\.0; allowed: a number greater than 0"),
         (unitary(4), {"planes": 0}, r"planes: got 0"),
