@@ -412,7 +412,15 @@ def test_ctrl_c_as_a_program(tmp_path):
     big = np.random.default_rng(0).normal(size=(64, 64))
     np.save(tmp_path / "slow.npy", np.linalg.qr(big)[0])
     before = tree(tmp_path)
-    process = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever starts the tests in the background has them ignore Ctrl-C, and what they start too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     time.sleep(10)  # amid the fit, of a minute
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
