@@ -9,6 +9,7 @@
 | ``circulant`` | 2N - 1 diagonals and circulants |
 | ``fitted``, ``fit``, ``phases`` | methods that search; fewest phase masks by least squares, and its derivatives |
 | ``wavefront``, ``counting`` | one mask after the other; how many masks counting allows |
+| ``trade`` | :func:`~photonic_acdc.synthesis.trade.planes_vs_error`: error against masks and gain |
 | ``refining``, ``machine`` | :func:`refine`: masks fitted to a bench; a bench as the matrix it performs |
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -12,7 +13,7 @@ from photonic_acdc.synthesis.lenses import Grid, size
 from simulators.errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """What is asked.
 
@@ -37,7 +38,7 @@ class Task:
         """N, the larger side of the matrix."""
         return max(self.matrix.shape[-2:])
 
-    @property
+    @functools.cached_property
     def departure(self) -> float:
         """From a multiple of a unitary matrix."""
         return departure(self.matrix, unitary_scale(self.matrix))
@@ -47,7 +48,7 @@ class Task:
         """Whether every matrix is a multiple of a unitary one, well within the tolerance."""
         return self.departure <= self.unitary_to
 
-    @property
+    @functools.cached_property
     def dims(self) -> bool:
         """Whether less gain is wanted than the passive bound: phase masks alone would have to lose light."""
         return self.gain is not None and bool((self.gain < unitary_scale(self.matrix) * (1 - 1e-9)).any())
@@ -65,7 +66,7 @@ class Task:
 #: A departure from unitarity that is likely rounding, of a matrix that came in single precision.
 SINGLE = 1e-4
 
-#: Masks that the closed forms take on n modes, and modes that they need for N.
+#: (a, b) of each closed form: on n modes it takes a·n + b masks.
 PLANES = {"unitary": (2, 5), "svd": (4, 9), "dilation": (2, 5)}
 
 
@@ -104,7 +105,7 @@ def closed_form_planes(method: str, grid: Grid) -> int:
 def choose(task: Task) -> tuple[str, str]:
     """Method and reason, for ``method="auto"``."""
     if task.unitary and not task.dims:
-        why = f"the matrix is unitary to {task.departure:.0e}" + ("" if task.planes is None else ", and ")
+        why = f"the matrix is unitary to {task.departure:.0e}"
         candidates = ["unitary"]
     else:
         why = "the matrix is not unitary" if not task.unitary else "the gain wanted is below the passive bound"
@@ -122,6 +123,6 @@ def choose(task: Task) -> tuple[str, str]:
         planes = closed_form_planes(method, grid)
         if task.affords(planes):
             gain = "" if task.dims else ", at the gain of the passive bound"
-            return method, f"{why.removesuffix(', and ')}; {planes} masks are exact{gain}"
+            return method, f"{why}; {planes} masks are exact{gain}"
         obstacle = obstacle or f"the {planes} masks of the closed form exceed the budget of {task.planes}"
-    return "fit", f"{why.removesuffix(', and ')}; {obstacle}"
+    return "fit", f"{why}; {obstacle}"

@@ -30,7 +30,7 @@ class Effort:
     """How hard to search.
 
     Attributes:
-        starts: random ones, side by side.
+        starts: random ones at most, one after the other; a matrix that is reached is not started again.
         iterations: at most.
         tolerance: relative error at which to stop.
         strict: refuse fewer masks than counting allows.

@@ -54,7 +54,7 @@ def synthesise(
     | ``"svd"`` | any matrix | 4N + 9, one of them dims | rounding |
     | ``"dilation"`` | any matrix, phase masks alone | 4N + 5, of 2N pixels | rounding |
     | ``"fit"`` | unitary: N + 2 phase masks; others: of 2N pixels | ``planes``: N + 2 or 3 | that of least squares |
-    | ``"wavefront"`` | as ``"fit"`` | ``planes`` | that of wavefront matching, slow in the end |
+    | ``"wavefront"`` | a multiple of a unitary matrix | ``planes``, phase only | slow to fall in the end |
     | ``"circulant"`` | a generic matrix, on paper: light dies | 2N - 1, all of which dim | rounding |
     | ``"acdc"`` | any matrix, approximately | ``planes``, all of which dim | that of least squares |
     | ``"auto"`` | any | the first of unitary, svd, dilation, fit that can | |
